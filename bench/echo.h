@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Echo benches: a contender is a server that gets a listening socket and echoes what it receives,
+ * until it is killed. The load comes from echo_client.c, in another process on another CPU.
+ */
+#ifndef BENCH_ECHO_H
+#define BENCH_ECHO_H
+
+#include "bench.h"
+
+#include <netinet/in.h>
+
+enum {
+    ECHO_REQUEST_BYTES = 64,
+    ECHO_BUFFER_BYTES = 4096, /* of each receive, in every server */
+    ECHO_CONNECTIONS_MAX = 1024,
+    ECHO_WAIT_MS = 20, /* of a request for its backend, in waiting-1000 */
+};
+
+#define ECHO_SPIN_NS UINT64_C(50000) /* at most, before sleeping, of all that may spin */
+
+struct echo_job {
+    int listener;
+    unsigned connections;
+    unsigned threads; /* of a server with a fixed number */
+    uint64_t spin_ns; /* 0: sleep at once */
+};
+
+echo_fn uring_echo, uring_multi_echo, epoll_echo, threads_echo, weir_echo;
+echo_fn threads_waiting, weir_waiting;
+
+/* What every server does to a socket that it accepted: TCP_NODELAY. Ends the trial on errors. */
+int echo_accepted(int fd);
+
+/* --- The load generator ---------------------------------------------------------------------- */
+
+struct echo_load {
+    struct sockaddr_in address;
+    clockid_t server_clock; /* CPU time of the server's process */
+    unsigned connections;
+    uint64_t seed;
+    uint64_t warm_ns, closed_ns; /* of the closed loop */
+    double open_share;           /* of the closed loop's rate; 0: no open loop */
+    uint64_t open_samples;       /* wanted of the open loop */
+    uint64_t open_max_ns;        /* its bound in time, whatever the samples */
+};
+
+struct echo_figures {
+    double ops_per_s;     /* closed loop */
+    double cpu_ns_per_op; /* the server's, closed loop */
+    double client_busy;   /* share of the closed loop in which the load generator had work */
+    struct histogram latency_ns;
+};
+
+void echo_load_run(const struct echo_load *load, struct echo_figures *figures);
+
+#endif

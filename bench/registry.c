@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every benchmark, and who contends in it. The names are what users and programs refer to: they
+ * stay.
+ *
+ * In mixed, `weir` has the blocking work on the pool, `weir-ring` on the ring, `weir-blocking` the
+ * wrong way, inside the tasks; `raw` is the same pipeline with no work beside it.
+ */
+#include "echo.h"
+#include "file.h"
+#include "machine.h"
+#include "parked.h"
+#include "raw_peer.h"
+#include "uv_peer.h"
+#include "weir_peer.h"
+
+#define WEIR_ON_ALL_CPUS .why_not = weir_peer_why_not, .unbound = true
+
+static const char *ring_why_not(const struct bench *bench)
+{
+    (void)bench;
+    return machine_ring_reason();
+}
+
+/* --- Contenders ------------------------------------------------------------------------------ */
+
+#define MICRO_CONTENDERS(list, function)                                                           \
+    static const struct contender list[] = {                                                       \
+        { "weir", .micro = (function), .why_not = weir_peer_why_not },                             \
+        { "raw", .micro = raw_switch },                                                            \
+        { .name = NULL },                                                                          \
+    }
+
+MICRO_CONTENDERS(yield, weir_yields);
+MICRO_CONTENDERS(spawn, weir_spawns);
+MICRO_CONTENDERS(rendezvous, weir_rendezvous);
+MICRO_CONTENDERS(buffered, weir_buffered);
+MICRO_CONTENDERS(select2, weir_select2);
+MICRO_CONTENDERS(timer, weir_timers);
+
+static const struct contender wake[] = {
+    { "weir", .micro = weir_wake_asleep, WEIR_ON_ALL_CPUS },
+    { "raw", .micro = raw_wake_asleep, .why_not = needs_two_cpus, .unbound = true },
+    { "weir-spin", .micro = weir_wake_spinning, WEIR_ON_ALL_CPUS, .spin = true },
+    { "raw-spin", .micro = raw_wake_spinning, .why_not = needs_two_cpus, .unbound = true,
+      .spin = true },
+    { .name = NULL },
+};
+
+static const struct contender file[] = {
+    { "raw", .file = raw_file },
+    { "weir", .file = weir_file, WEIR_ON_ALL_CPUS },
+    { "uring", .file = uring_file, .why_not = ring_why_not },
+    { "threads", .file = threads_file, .threads = THREADS_DEFAULT },
+    { "threads-best", .file = threads_file, .threads = THREADS_BEST },
+    { "libuv", .file = uv_peer_file, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
+    { "libuv-best", .file = uv_peer_file, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+/* Without the first: system calls in a loop are no limit for a disk with many in flight. */
+#define FILE_DEEP (&file[1])
+
+static const struct contender echo[] = {
+    { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
+    { "uring", .echo = uring_echo },
+    { "uring-multi", .echo = uring_multi_echo },
+    { "epoll", .echo = epoll_echo },
+    { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
+    { "threads", .echo = threads_echo },
+    { "weir-spin", .echo = weir_echo, WEIR_ON_ALL_CPUS, .spin = true },
+    { "uring-spin", .echo = uring_echo, .why_not = needs_two_cpus, .spin = true },
+    { "epoll-spin", .echo = epoll_echo, .why_not = needs_two_cpus, .spin = true },
+    { .name = NULL },
+};
+
+static const struct contender waiting[] = {
+    { "weir", .echo = weir_waiting, WEIR_ON_ALL_CPUS },
+    { "threads", .echo = threads_waiting, .threads = THREADS_WAITING },
+    { .name = NULL },
+};
+
+static const struct contender mixed[] = {
+    { "weir", .trial = weir_mixed_pool, WEIR_ON_ALL_CPUS },
+    { "weir-ring", .trial = weir_mixed_ring, WEIR_ON_ALL_CPUS },
+    { "weir-blocking", .trial = weir_mixed_inside, WEIR_ON_ALL_CPUS },
+    { "raw", .trial = weir_mixed_idle, WEIR_ON_ALL_CPUS },
+    { .name = NULL },
+};
+
+static const struct contender parked[] = {
+    { "weir", .trial = weir_parked, .why_not = weir_peer_why_not },
+    { "raw", .trial = raw_parked },
+    { .name = NULL },
+};
+
+/* --- Families without code of their own ------------------------------------------------------ */
+
+static void run_whole(const struct trial *trial, struct outcome *outcome)
+{
+    trial->contender->trial(trial, outcome);
+}
+
+static const struct family mixed_family = {
+    .policy = "one loop; a tick every 250 us through three channels, from its due time; 64 tasks "
+              "read 4 KiB from the disk every 5 ms: weir on the pool, weir-ring on the ring, "
+              "weir-blocking inside the tasks; raw: no such tasks",
+    .prepare = file_prepare_direct,
+    .why_not = file_direct_reason,
+    .run = run_whole,
+    .rounds = 3,
+    .rounds_quick = 2,
+    .limit_s = 30,
+};
+
+static const struct family parked_family = {
+    .policy = "resident bytes per task with a guarded stack of 64 KiB; raw: one page",
+    .why_not = parked_why_not,
+    .run = run_whole,
+    .rounds = 1,
+    .rounds_quick = 1,
+    .limit_s = 60,
+};
+
+/* --- Benchmarks ------------------------------------------------------------------------------ */
+
+const struct bench benches[] = {
+    { "yield", "a task lets the next one run", &micro_family, yield, 0, 0 },
+    { "spawn", "spawn a task and join it", &micro_family, spawn, 0, 0 },
+    { "rendezvous", "a round trip over two unbuffered channels", &micro_family, rendezvous, 0, 0 },
+    { "buffered", "a message over a channel of 128", &micro_family, buffered, 0, 0 },
+    { "select2", "a message by select over two channels of 128", &micro_family, select2, 0, 0 },
+    { "timer", "arm and cancel one timer among a million", &micro_family, timer, 0, 0 },
+    { "wake", "wake the other core, one way", &micro_family, wake, 0, 0 },
+    { "read-direct-1", "random reads from the disk (O_DIRECT), 1 in flight", &file_family, file, 1,
+      FILE_READ_DIRECT },
+    { "read-direct-16", "random reads from the disk (O_DIRECT), 16 in flight", &file_family,
+      FILE_DEEP, 16, FILE_READ_DIRECT },
+    { "read-direct-64", "random reads from the disk (O_DIRECT), 64 in flight", &file_family,
+      FILE_DEEP, 64, FILE_READ_DIRECT },
+    { "read-hot-1", "random reads from the page cache, 1 in flight", &file_family, file, 1,
+      FILE_READ_HOT },
+    { "read-hot-64", "random reads from the page cache, 64 in flight", &file_family, file, 64,
+      FILE_READ_HOT },
+    { "write-direct-16", "random overwrites on the disk (O_DIRECT), 16 in flight", &file_family,
+      FILE_DEEP, 16, FILE_WRITE_DIRECT },
+    { "append-fsync", "append a block, then fdatasync, one writer", &file_family, file, 1,
+      FILE_APPEND_FSYNC },
+    { "echo-1", "echo of 64 B over 1 connection", &echo_family, echo, 1, 0 },
+    { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
+    { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
+    { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
+    { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,
+      waiting, 1000, 0 },
+    { "mixed", "latency of a ticking pipeline beside blocking work", &mixed_family, mixed, 0, 0 },
+    { "parked-1m", "memory of a parked task, a million of them", &parked_family, parked, 0, 0 },
+};
+
+const unsigned bench_count = sizeof benches / sizeof benches[0];

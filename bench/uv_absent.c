@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* In place of the libuv contenders, where libuv was not found at build time. */
+#include "uv_peer.h"
+
+const char *uv_peer_version(void)
+{
+    return "not found at build time";
+}
+
+const char *uv_peer_why_not(const struct bench *bench)
+{
+    (void)bench;
+    return "libuv was not found at build time (Debian: libuv1-dev)";
+}
+
+void uv_peer_file(struct file_job *job)
+{
+    (void)job;
+    trial_fail("built without libuv");
+}
+
+void uv_peer_echo(const struct echo_job *job)
+{
+    (void)job;
+    trial_fail("built without libuv");
+}

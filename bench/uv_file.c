@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libuv: file operations on its pool of threads, as its users write them.
+ *
+ * Versions that can put some operations on io_uring are told not to: what is measured is
+ * thread-pool I/O. The pool's size is read by libuv at first use, so it is set before.
+ */
+#include "file.h"
+#include "uv_peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+struct uv_slot {
+    uv_fs_t request;
+    uv_buf_t buffer;
+    struct file_job *job;
+};
+
+static void start(struct uv_slot *slot);
+
+static void synced(uv_fs_t *request)
+{
+    struct uv_slot *slot = request->data;
+
+    trial_check((int)request->result, "uv_fs_fdatasync");
+    uv_fs_req_cleanup(request);
+    if (meter_count(&slot->job->meter))
+        start(slot);
+}
+
+static void moved(uv_fs_t *request)
+{
+    struct uv_slot *slot = request->data;
+
+    file_check(request->result, "uv_fs_read or uv_fs_write");
+    uv_fs_req_cleanup(request);
+    if (slot->job->kind == FILE_APPEND_FSYNC)
+        trial_check(uv_fs_fdatasync(uv_default_loop(), request, slot->job->fd, synced),
+                    "uv_fs_fdatasync");
+    else if (meter_count(&slot->job->meter))
+        start(slot);
+}
+
+static void start(struct uv_slot *slot)
+{
+    struct file_job *job = slot->job;
+    int64_t offset = (int64_t)file_next_offset(job);
+    uv_loop_t *loop = uv_default_loop();
+    int error;
+
+    slot->request.data = slot;
+    if (job->kind == FILE_READ_DIRECT || job->kind == FILE_READ_HOT)
+        error = uv_fs_read(loop, &slot->request, job->fd, &slot->buffer, 1, offset, moved);
+    else
+        error = uv_fs_write(loop, &slot->request, job->fd, &slot->buffer, 1, offset, moved);
+    trial_check(error, "uv_fs_read or uv_fs_write");
+}
+
+void uv_peer_file(struct file_job *job)
+{
+    static struct uv_slot slots[FILE_DEPTH_MAX];
+    char size[16];
+
+    snprintf(size, sizeof size, "%u", job->threads);
+    setenv("UV_THREADPOOL_SIZE", size, 1);
+    setenv("UV_USE_IO_URING", "0", 1);
+    for (unsigned index = 0; index < job->depth; index++) {
+        slots[index].job = job;
+        slots[index].buffer = uv_buf_init(file_buffer(job, index), FILE_BLOCK_BYTES);
+        start(&slots[index]);
+    }
+    uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+}
+
+const char *uv_peer_version(void)
+{
+    return uv_version_string();
+}
+
+const char *uv_peer_why_not(const struct bench *bench)
+{
+    (void)bench;
+    return NULL;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir: tasks that park, never block, on channels and on file and socket I/O.
+ *
+ * The chapters, in reading order. What all calls share is said at the head of weir/base.h.
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <weir/base.h>
+#include <weir/runtime.h>
+#include <weir/task.h>
+#include <weir/scope.h>
+#include <weir/chan.h>
+#include <weir/select.h>
+#include <weir/pool.h>
+#include <weir/descriptor.h>
+#include <weir/file.h>
+#include <weir/net.h>
+#include <weir/stats.h>
+
+#endif

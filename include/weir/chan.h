@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A channel is a bounded queue of values of one size, between tasks on any loops and plain threads.
+ *
+ * Capacity 0 is a rendezvous: send returns when a receiver has the value. A buffered channel parks
+ * its senders when full, or drops: the newest (the one being sent) or the oldest.
+ *
+ * The element belongs to the channel if and only if send returned >= 0. An element the channel
+ * owned that no receiver got goes to the drop callback, exactly once.
+ *
+ * close ends it gently: new sends are refused, what is buffered or parked is still delivered, then
+ * receivers get -EPIPE. abort ends it hard: the buffer is dropped, senders keep their elements.
+ *
+ * Order: FIFO per sender, FIFO among waiters of one side, no overtaking of a parked one. A send
+ * happens before its recv; the recv of element k happens before send k + capacity returns.
+ *
+ * Example:
+ *     struct weir_chan *orders;
+ *     int error = weir_chan_create(&orders, sizeof(struct order), 64, NULL);
+ *     ...
+ *     error = weir_chan_send(orders, &order, weir_in_ms(5));
+ */
+#ifndef WEIR_CHAN_H
+#define WEIR_CHAN_H
+
+#include <weir/base.h>
+
+struct weir_chan;
+
+/* What a full buffer does with one more element. */
+enum weir_chan_policy {
+    WEIR_CHAN_PARK,
+    WEIR_CHAN_DROP_NEWEST, /* core.async's dropping buffer */
+    WEIR_CHAN_DROP_OLDEST, /* core.async's sliding buffer */
+};
+
+/* Why an element went to the drop callback. */
+enum weir_drop_reason {
+    WEIR_DROP_NEWEST,
+    WEIR_DROP_OLDEST,
+    WEIR_DROP_ABORT,
+    WEIR_DROP_DESTROY,
+    WEIR_DROP_DISCARD, /* received into NULL */
+};
+
+/* Gets the element's bytes during the call. Runs in the callback task of the loop of the task whose
+ * call caused the drop, which waits for it; on a plain thread, in that thread. It may use channels,
+ * this one too, but may not park for long: the loop's other callbacks wait. */
+typedef void weir_drop_fn(void *elem, void *context, enum weir_drop_reason reason);
+
+/* Zeroed means default. */
+struct weir_chan_options {
+    size_t size;      /* sizeof(struct weir_chan_options); 0 means the first version's */
+    const char *name; /* copied, under 32 bytes with its final zero; NULL: "chan" */
+    enum weir_chan_policy policy;
+    weir_drop_fn *drop;
+    void *context;
+    uint64_t reserved[4]; /* must be zero */
+};
+
+struct weir_chan_stats {
+    size_t count;    /* elements buffered now */
+    size_t capacity; /* elements */
+    size_t waiting_senders;
+    size_t waiting_receivers;
+    uint64_t sent_total; /* accepted, dropped ones included */
+    uint64_t received_total;
+    uint64_t dropped_total;
+    size_t count_max; /* most elements ever buffered */
+    bool closed;      /* closed or aborted */
+    uint64_t reserved[4];
+};
+
+WEIR_BEGIN
+
+/*
+ * Creates a channel with one reference in *chan. elem_size 0 is a pure signal.
+ * Returns 0. Errors: -EINVAL bad options, or capacity 0 with a dropping policy; -E2BIG name too
+ * long; -EOVERFLOW capacity times elem_size is beyond SIZE_MAX / 2; -ENOMEM.
+ */
+WEIR_API WEIR_MUST_CHECK int weir_chan_create(struct weir_chan **chan, size_t elem_size,
+                                              size_t capacity,
+                                              const struct weir_chan_options *options)
+    WEIR_ANY_THREAD;
+
+/* One more reference; returns chan. */
+WEIR_API struct weir_chan *weir_chan_retain(struct weir_chan *chan) WEIR_ANY_THREAD;
+
+/*
+ * Gives a reference back: a release call. The last one drops what is buffered and frees the
+ * channel. If waiters are parked then, it aborts the channel, names each on standard error and
+ * returns -EBUSY; the memory goes when the last of them has returned. Else 0. NULL is fine.
+ */
+WEIR_API int weir_chan_release(struct weir_chan *chan) WEIR_ANY_THREAD WEIR_SUSPENDS;
+
+/*
+ * Sends a copy of *elem (ignored, and may be NULL, when elem_size is 0).
+ * Returns 0; WEIR_DROPPED when a dropping channel let an element go.
+ * Errors, after each of which the element is still the caller's: -EPIPE closed; -EAGAIN, -ETIME
+ * no room by then; -ECANCELED; -EINVAL.
+ */
+WEIR_API WEIR_MUST_CHECK int weir_chan_send(struct weir_chan *chan, const void *elem,
+                                            int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
+
+/*
+ * Receives into *elem; with elem NULL the element goes to the drop callback instead.
+ * Returns 0.
+ * Errors: -EPIPE, or the reason it was closed with, when closed and drained; -EAGAIN, -ETIME
+ * nothing came by then; -ECANCELED; -EINVAL.
+ */
+WEIR_API WEIR_MUST_CHECK int weir_chan_recv(struct weir_chan *chan, void *elem,
+                                            int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
+
+/*
+ * Closes gently. `reason` is what receivers get after draining: 0 for -EPIPE, or any negative code.
+ * Returns 0, or WEIR_ALREADY (nothing changed). -EINVAL for a positive reason.
+ */
+WEIR_API int weir_chan_close(struct weir_chan *chan, int reason) WEIR_ANY_THREAD;
+
+/* Closes hard, also after a gentle close. Returns 0, or WEIR_ALREADY after an earlier abort. */
+WEIR_API int weir_chan_abort(struct weir_chan *chan, int reason) WEIR_ANY_THREAD WEIR_SUSPENDS;
+
+/* One consistent reading. Returns 0, or -EINVAL. */
+WEIR_API int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats) WEIR_ANY_THREAD;
+
+/* The name given at creation; valid as long as the reference. */
+WEIR_API const char *weir_chan_name(const struct weir_chan *chan) WEIR_ANY_THREAD;
+
+WEIR_END
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The runtime: loops, each one thread with one ring on one core, and a bounded pool for what can
+ * only block. weir_run starts them, runs the root task, and returns when all is done: no thread,
+ * descriptor, ring or block of memory stays.
+ *
+ * It may be called again afterwards, and two runtimes may run at once on two threads. A task calls
+ * none of it (-EDEADLK). A forked child may only exec: weir calls there return -EOWNERDEAD.
+ *
+ * Process-wide effects while a runtime runs: a SIGSEGV handler on alternate stacks, which reports a
+ * task's stack overflow and passes everything else to the handler that was there
+ * (options.no_overflow_handler leaves it out); threads named "weir-loop-N" and "weir-pool-N" that
+ * block all signals but faults; libmimalloc loaded for the runtime's own memory, malloc untouched.
+ *
+ * Example:
+ *     int main(void) { return weir_run(serve, NULL, NULL); }
+ */
+#ifndef WEIR_RUNTIME_H
+#define WEIR_RUNTIME_H
+
+#include <weir/base.h>
+#include <weir/task.h>
+
+/* A task's failure that nobody joined; see weir_options.on_failure. Valid during the call. */
+struct weir_failure {
+    const char *task_name;
+    const char *scope_name;
+    int error;           /* what the task returned, negative */
+    unsigned loop_index; /* its home */
+};
+
+/* Optional kernel features, to be masked by weir_options.without_features (and so tested). */
+enum weir_feature {
+    WEIR_FEATURE_SINGLE_ISSUER = 1 << 0, /* IORING_SETUP_SINGLE_ISSUER, Linux 6.0 */
+    WEIR_FEATURE_DEFER_TASKRUN = 1 << 1, /* IORING_SETUP_DEFER_TASKRUN, Linux 6.1 */
+    WEIR_FEATURE_RING_FD = 1 << 2,       /* registered ring descriptor, Linux 5.18 */
+    WEIR_FEATURE_SYNC_MSG_RING = 1 << 3, /* doorbell without eventfd, Linux 6.13 */
+    WEIR_FEATURE_MADV_GUARD = 1 << 4,    /* stack guards without mappings, Linux 6.13 */
+    WEIR_FEATURE_FTRUNCATE = 1 << 5,     /* IORING_OP_FTRUNCATE, Linux 6.9 */
+    WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,    /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
+    WEIR_FEATURE_NO_IOWAIT = 1 << 7,     /* idle rings not counted as iowait, Linux 6.15 */
+};
+
+/* Zeroed means default. Unknown flags or values out of range make weir_run return -EINVAL. */
+struct weir_options {
+    size_t size; /* sizeof(struct weir_options); 0 means the first version's */
+
+    /* Loops: one per CPU that affinity and cgroup quota allow, unless loop_count says otherwise. */
+    unsigned loop_count;       /* at most 256 */
+    unsigned ring_entries;     /* submission entries per ring, a power of two; 0: 256 */
+    int64_t spin_max_ns;       /* spin before sleep, adaptively, up to this; 0: 30 us; < 0: never */
+    unsigned without_features; /* weir_feature bits to do without */
+    bool pin_loops;            /* one CPU per loop; only the first runtime of a process pins */
+    bool no_overflow_handler;  /* no SIGSEGV handler: a stack overflow is a plain crash */
+
+    /* Tasks. */
+    unsigned tasks_per_loop;  /* spawn is refused or waits beyond; 0: 262144 */
+    unsigned remote_spawns;   /* spawns from elsewhere on their way into a loop; 0: 1024 */
+    size_t stack_bytes;       /* usable stack of a task; 0: 64 KiB */
+    size_t stack_total_bytes; /* stack address space per loop; 0: what the task count needs */
+    unsigned stacks_kept;     /* free stacks per loop whose pages stay; 0: 1024 */
+
+    /* Submission queues: disk operations in flight, per loop and class (reads, writes). */
+    unsigned submission_limit; /* 0: 64 */
+    enum weir_when_full submission_when_full;
+    int64_t submission_wait_ns; /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
+
+    /* The pool of threads for what can only block. */
+    unsigned pool_threads_min; /* 0: 1 */
+    unsigned pool_threads_max; /* at most 1024; 0: 64 */
+    unsigned pool_queue_limit; /* jobs queued; 0: 1024 */
+    enum weir_when_full pool_when_full;
+    int64_t pool_wait_ns; /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
+    int64_t pool_idle_ns; /* an idle thread above the minimum ends after this; 0: 5 s */
+
+    /*
+     * A failure that nobody joined and no scope returns, reported exactly once. Runs in the
+     * callback task of the failing task's loop. NULL: one line on standard error.
+     */
+    void (*on_failure)(void *context, const struct weir_failure *failure);
+    void *context;
+
+    uint64_t reserved[8]; /* must be zero */
+};
+
+/* What the runtime obtained from this kernel; see weir_runtime_report. */
+struct weir_report {
+    unsigned loop_count;
+    unsigned features;     /* weir_feature bits obtained */
+    unsigned setup_flags;  /* IORING_SETUP_* of the loops' rings */
+    unsigned ring_entries; /* submission entries */
+    unsigned completion_entries;
+    bool spinning;       /* false under a CPU quota or on one CPU */
+    bool pinned;         /* loops are bound to a CPU each */
+    char text[512];      /* the same for people, one line */
+    uint64_t reserved[8];
+};
+
+WEIR_BEGIN
+
+/*
+ * Starts a runtime, runs fn(arg) as its root task on loop 0, waits for every task, stops the loops.
+ * Returns what the root task returned.
+ * Errors: -EINVAL bad options; -EDEADLK called from a task; -ENOMEM, -EMFILE, -EAGAIN resources;
+ * -EPERM, -ENOSYS, -EOPNOTSUPP no usable io_uring. Each of these is explained by one message on
+ * standard error (cause, evidence, remedy), also found in weir_last_error().
+ * Owns: nothing of arg. Thread: one that weir did not start; it waits, and runs no task.
+ */
+WEIR_API int weir_run(weir_task_fn *fn, void *arg, const struct weir_options *options);
+
+/* As weir_run, but the calling thread is loop 0, and the only loop unless loop_count says more. */
+WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
+                                     const struct weir_options *options);
+
+/*
+ * What the runtime of the calling task obtained.
+ * Errors: -EINVAL report is NULL; -ENXIO not called from a task.
+ */
+WEIR_API int weir_runtime_report(struct weir_report *report);
+
+/* The last start failure of the calling thread in words; "" when there was none. */
+WEIR_API const char *weir_last_error(void) WEIR_ANY_THREAD;
+
+WEIR_END
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters. Each loop writes its own; a snapshot adds them up without stopping anybody, so figures
+ * of one snapshot may be a few events apart. Counters only grow, except those named *_NOW, which
+ * are levels.
+ *
+ * Example:
+ *     uint64_t counters[WEIR_COUNTER_COUNT];
+ *     if (weir_stats_read(counters, WEIR_COUNTER_COUNT) >= 0)
+ *         for (int i = 0; i < WEIR_COUNTER_COUNT; i++)
+ *             printf("%s %llu\n", weir_counter_name(i), (unsigned long long)counters[i]);
+ */
+#ifndef WEIR_STATS_H
+#define WEIR_STATS_H
+
+#include <weir/base.h>
+
+enum weir_counter {
+    WEIR_TASKS_NOW,
+    WEIR_TASKS_STARTED,
+    WEIR_TASKS_FAILED,
+    WEIR_FAILURES_REPORTED,
+    WEIR_SPAWNS_WAITED,  /* parked at the bound on tasks */
+    WEIR_SPAWN_WAIT_NS,  /* and how long in all */
+    WEIR_SPAWNS_REFUSED, /* -EAGAIN at the bound */
+    WEIR_SPAWNS_EXPIRED,
+    WEIR_STACKS_NOW, /* in use */
+    WEIR_STACKS_KEPT_NOW,
+    WEIR_STACK_BYTES_NOW, /* address space mapped */
+    WEIR_SWITCHES,
+    WEIR_TURNS,
+    WEIR_SLEEPS, /* entered the kernel to wait */
+    WEIR_SPINS,
+    WEIR_SPINS_WON, /* an event came while spinning */
+    WEIR_MAIL_RECEIVED,
+    WEIR_DOORBELLS_RUNG, /* to other loops that slept */
+    WEIR_TIMERS_NOW,
+    WEIR_CANCELS_RECEIVED,
+    WEIR_CALLBACKS_RUN,
+    WEIR_OPS_INLINE,
+    WEIR_OPS_RING,
+    WEIR_OPS_POOL,
+    WEIR_OPS_CANCELLED, /* ended by a cancel */
+    WEIR_OPS_EXPIRED,   /* ended by their deadline */
+    WEIR_SUBMISSIONS_NOW, /* credits of the submission queues in use */
+    WEIR_SUBMISSIONS_WAITED, /* parked for a credit */
+    WEIR_SUBMISSION_WAIT_NS,
+    WEIR_SUBMISSIONS_REFUSED,
+    WEIR_SUBMISSIONS_EXPIRED,
+    WEIR_RING_ENTERS,
+    WEIR_RING_SUBMITTED,
+    WEIR_RING_COMPLETED,
+    WEIR_RING_OVERFLOWS, /* zero, or the completion queue was too small */
+    WEIR_COUNTER_COUNT,
+};
+
+/* Where one kind of operation ran; see weir_stats_read_op. */
+struct weir_op_stats {
+    const char *name; /* such as "pread" */
+    uint64_t inline_count;
+    uint64_t ring_count;
+    uint64_t pool_count;
+    uint64_t failed_count;    /* ended with an error, cancel and deadline included */
+    uint64_t cancelled_count; /* ended by a cancel */
+    uint64_t expired_count;   /* ended by their deadline */
+    uint64_t reserved[4];
+};
+
+WEIR_BEGIN
+
+/*
+ * Adds up the counters of all loops of the calling task's runtime; `count` says how many entries
+ * `counters` has. Returns the number written. Errors: -EINVAL; -ENXIO not in a task.
+ */
+WEIR_API int weir_stats_read(uint64_t *counters, size_t count);
+
+/* "tasks_now" and so on; NULL when there is no such counter. */
+WEIR_API const char *weir_counter_name(int counter) WEIR_ANY_THREAD;
+
+/*
+ * The figures of the index-th kind of operation, over all loops of the calling task's runtime.
+ * Returns 0. Errors: -ENOENT no such index; -EINVAL; -ENXIO not in a task.
+ */
+WEIR_API int weir_stats_read_op(unsigned index, struct weir_op_stats *stats);
+
+WEIR_END
+
+#endif

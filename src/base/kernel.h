@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one table of kernel calls made off the ring: by rows that run inline or on the pool, and by
+ * what weir must know of a descriptor. Each is the call of its man page, and returns -errno. A
+ * simulated kernel replaces this file at link time; nothing else in src/io talks to the kernel.
+ */
+#ifndef WEIR_BASE_KERNEL_H
+#define WEIR_BASE_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct stat;
+struct statfs;
+struct statx;
+
+/* Names in directories. */
+int weir__kernel_openat(int dir_fd, const char *path, int flags, mode_t mode);
+/* openat2(2) with RESOLVE_CACHED, Linux 5.12: -EAGAIN where the path is not in memory. */
+int weir__kernel_open_cached(int dir_fd, const char *path, int flags);
+int weir__kernel_statx(int dir_fd, const char *path, int flags, unsigned mask,
+                       struct statx *result);
+int weir__kernel_unlinkat(int dir_fd, const char *path, int flags);
+int weir__kernel_renameat2(int source_dir_fd, const char *source, int target_dir_fd,
+                           const char *target, unsigned flags);
+int weir__kernel_mkdirat(int dir_fd, const char *path, mode_t mode);
+
+/* Bytes of files. `flags` are RWF_*. */
+int64_t weir__kernel_pread(int fd, void *buffer, size_t bytes, off_t offset);
+int64_t weir__kernel_pwrite(int fd, const void *buffer, size_t bytes, off_t offset);
+int64_t weir__kernel_preadv2(int fd, const struct iovec *vectors, int count, off_t offset,
+                             int flags);
+int64_t weir__kernel_pwritev2(int fd, const struct iovec *vectors, int count, off_t offset,
+                              int flags);
+int weir__kernel_fsync(int fd);
+int weir__kernel_fdatasync(int fd);
+int weir__kernel_fallocate(int fd, int mode, off_t offset, off_t bytes);
+int weir__kernel_ftruncate(int fd, off_t bytes);
+
+/* Sockets. */
+int weir__kernel_socket(int domain, int type, int protocol);
+int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes);
+int weir__kernel_connect(int fd, const struct sockaddr *address, socklen_t address_bytes);
+int weir__kernel_listen(int fd, int backlog);
+int weir__kernel_shutdown(int fd, int how);
+int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
+int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
+int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
+
+/* Any descriptor. */
+int weir__kernel_close(int fd);
+int weir__kernel_fstat(int fd, struct stat *result);
+int weir__kernel_fstatfs(int fd, struct statfs *result);
+int weir__kernel_get_flags(int fd); /* fcntl F_GETFL: O_* */
+int weir__kernel_set_flags(int fd, int flags);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* How a task's end reaches those who want to know: joiners, its scope, the failure report. */
+#ifndef WEIR_CORE_JOIN_H
+#define WEIR_CORE_JOIN_H
+
+#include "core/task.h"
+
+/*
+ * Home loop: the task's result stands. Wakes its joiners and tells its scope. Returns whether its
+ * failure is still to be reported: then the caller's reference has passed to the report.
+ */
+bool weir__join_task_ended(struct weir__loop *loop, struct weir_task *task);
+
+#endif

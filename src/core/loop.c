@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The heart: one turn of the loop, run by whoever parks when nobody is ready or the budget is
+ * spent.
+ *
+ *     drain the mailbox -> fire timers -> submit and reap -> (nobody ready: spin, then sleep)
+ */
+#include "core/loop.h"
+
+#include "base/clock.h"
+#include "core/callback.h"
+#include "core/park.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    SPIN_MIN_NS = 1000,
+    SPIN_CHECK = 16, /* looks at the flags per look at the clock */
+    TRIM_BUDGET = 8, /* stacks whose pages are given back per sleep */
+};
+
+__thread struct weir__loop *weir__loop_current __attribute__((tls_model("initial-exec")));
+__thread bool weir__loop_forked __attribute__((tls_model("initial-exec")));
+
+static void drain(struct weir__loop *loop)
+{
+    struct weir__mail *mail = weir__mailbox_take(&loop->mailbox);
+
+    while (mail) {
+        struct weir__mail *next = mail->next;
+
+        mail->deliver(loop, mail);
+        weir__counter_add(&loop->counters, WEIR_MAIL_RECEIVED, 1);
+        mail = next;
+    }
+}
+
+static void expire(struct weir__loop *loop)
+{
+    if (loop->wheel.count == 0)
+        return;
+    loop->now_ns = weir__clock_now();
+    weir__wheel_expire(&loop->wheel, loop->now_ns);
+}
+
+/* Busy-waits for an event for about as long as one has been worth waiting for of late. */
+static bool spin(struct weir__loop *loop, int64_t until_ns)
+{
+    int64_t spin_end_ns = loop->now_ns + loop->spin_ns;
+    int64_t end_ns = spin_end_ns < until_ns ? spin_end_ns : until_ns;
+    bool won = false;
+
+    weir__counter_add(&loop->counters, WEIR_SPINS, 1);
+    do {
+        for (int look = 0; look < SPIN_CHECK && !won; look++) {
+            won = weir__mailbox_has_mail(&loop->mailbox) || weir__ring_has_work(&loop->ring);
+            weir__cpu_pause();
+        }
+        loop->now_ns = weir__clock_now();
+    } while (!won && loop->now_ns < end_ns);
+    if (won) {
+        weir__counter_add(&loop->counters, WEIR_SPINS_WON, 1);
+        loop->spin_ns = loop->spin_ns * 2 < loop->spin_max_ns ? loop->spin_ns * 2
+                                                              : loop->spin_max_ns;
+    } else if (loop->spin_ns > SPIN_MIN_NS) {
+        loop->spin_ns /= 2;
+    }
+    return won;
+}
+
+static void sleep_in_ring(struct weir__loop *loop, int64_t until_ns)
+{
+    int64_t timeout_ns = INT64_MAX;
+
+    if (until_ns != INT64_MAX)
+        timeout_ns = until_ns > loop->now_ns ? until_ns - loop->now_ns : 0;
+    if (!weir__mailbox_sleep(&loop->mailbox))
+        return;
+    weir__counter_add(&loop->counters, WEIR_SLEEPS, 1);
+    weir__ring_wait(&loop->ring, timeout_ns);
+    weir__mailbox_wake(&loop->mailbox);
+}
+
+/* Levels that others read, as of the last time this loop had nothing to do. */
+static void publish_levels(struct weir__loop *loop)
+{
+    struct weir__stack_stats stacks;
+
+    weir__stack_pool_stats(&loop->stacks, &stacks);
+    weir__counter_set(&loop->counters, WEIR_STACKS_NOW, stacks.used_count);
+    weir__counter_set(&loop->counters, WEIR_STACKS_KEPT_NOW, stacks.warm_count + stacks.idle_count);
+    weir__counter_set(&loop->counters, WEIR_STACK_BYTES_NOW, stacks.mapped_bytes);
+    weir__counter_set(&loop->counters, WEIR_TIMERS_NOW, loop->wheel.count);
+}
+
+/* Nobody is ready: what is prepared goes to the kernel, and the loop waits for the outside. */
+static void idle(struct weir__loop *loop)
+{
+    int64_t timer_ns = weir__wheel_next(&loop->wheel);
+    int64_t trim_ns;
+
+    if (!weir__list_empty(&loop->settling) && !weir__ring_has_work(&loop->ring)) {
+        struct weir__waiter *waiter = weir__waiter_claim_first(&loop->settling);
+
+        if (waiter) {
+            weir__wait_wake(waiter->wait);
+            return;
+        }
+    }
+    if (loop->spin_max_ns && weir__ring_has_work(&loop->ring)) {
+        weir__ring_poll(&loop->ring);
+        return;
+    }
+    loop->now_ns = weir__clock_now();
+    if (loop->spin_max_ns && spin(loop, timer_ns))
+        return;
+    publish_levels(loop);
+    trim_ns = weir__stack_pool_trim(&loop->stacks, TRIM_BUDGET, loop->now_ns);
+    sleep_in_ring(loop, trim_ns < timer_ns ? trim_ns : timer_ns);
+}
+
+void weir__loop_turn(struct weir__loop *loop)
+{
+    weir__counter_add(&loop->counters, WEIR_TURNS, 1);
+    weir__counter_add(&loop->counters, WEIR_SWITCHES, (uint64_t)(WEIR__LOOP_BUDGET - loop->budget));
+    loop->budget = WEIR__LOOP_BUDGET;
+    if (weir__mailbox_has_mail(&loop->mailbox))
+        drain(loop);
+    expire(loop);
+    if (!loop->ready.head)
+        idle(loop);
+    else if (weir__ring_has_work(&loop->ring))
+        weir__ring_poll(&loop->ring);
+}
+
+/*
+ * Between the push and the ring the loop may run what it was sent, and end: its own runtime's loops
+ * are waited for before rings are closed, others are counted. The count is up before the push,
+ * while whoever is to be woken still keeps the runtime alive.
+ */
+static bool is_outsider(const struct weir__runtime *runtime)
+{
+    return !weir__loop_current || weir__loop_current->runtime != runtime;
+}
+
+static void outsider_done(struct weir__runtime *runtime)
+{
+    /* release; pairs with the acquire in weir_run's end */
+    atomic_fetch_sub_explicit(&runtime->outsiders, 1, memory_order_release);
+}
+
+bool weir__loop_push(struct weir__loop *loop, struct weir__mail *mail)
+{
+    struct weir__runtime *runtime = loop->runtime;
+    bool outsider = is_outsider(runtime);
+
+    if (WEIR_UNLIKELY(outsider))
+        /* relaxed; the push releases it */
+        atomic_fetch_add_explicit(&runtime->outsiders, 1, memory_order_relaxed);
+    if (weir__mailbox_push(&loop->mailbox, mail))
+        return true;
+    if (WEIR_UNLIKELY(outsider))
+        outsider_done(runtime);
+    return false;
+}
+
+void weir__loop_ring(struct weir__loop *loop)
+{
+    struct weir__runtime *runtime = loop->runtime;
+
+    if (weir__loop_current)
+        weir__counter_add(&weir__loop_current->counters, WEIR_DOORBELLS_RUNG, 1);
+    weir__ring_doorbell(&loop->ring);
+    if (is_outsider(runtime))
+        outsider_done(runtime);
+}
+
+void weir__loop_post(struct weir__loop *loop, struct weir__mail *mail)
+{
+    if (weir__loop_push(loop, mail))
+        weir__loop_ring(loop);
+}
+
+static void configure(struct weir__loop *loop, struct weir__runtime *runtime, unsigned index)
+{
+    const struct weir_options *options = &runtime->options;
+
+    *loop = (struct weir__loop){
+        .budget = WEIR__LOOP_BUDGET,
+        .runtime = runtime,
+        .index = index,
+        .task_limit = options->tasks_per_loop,
+        .spin_max_ns = options->spin_max_ns > 0 ? options->spin_max_ns : 0,
+        .spin_ns = SPIN_MIN_NS,
+        .now_ns = weir__clock_now(),
+    };
+    weir__queue_init(&loop->ready);
+    weir__queue_init(&loop->arrivals);
+    weir__queue_init(&loop->callbacks);
+    weir__credits_init(&loop->arrivals_credits, options->remote_spawns, WEIR_WHEN_FULL_PARK, 0);
+    weir__list_init(&loop->room_waiters);
+    weir__list_init(&loop->settling);
+    weir__mailbox_init(&loop->mailbox);
+    weir__wheel_init(&loop->wheel, loop->now_ns);
+    weir__random_seed(&loop->random);
+}
+
+int weir__loop_init(struct weir__loop *loop, struct weir__runtime *runtime, unsigned index,
+                    struct weir__stack_limits *limits, char *why, size_t why_bytes)
+{
+    struct weir__ring_options ring_options = {
+        .entries = runtime->options.ring_entries,
+        .without_features = runtime->options.without_features,
+        .counters = &loop->counters,
+    };
+    int error = -ENOMEM;
+
+    configure(loop, runtime, index);
+    snprintf(why, why_bytes, "out of memory for a loop's own structures");
+    loop->heap = weir__heap_create();
+    if (!loop->heap)
+        return error;
+    error = weir__stack_pool_init(&loop->stacks, limits);
+    if (error < 0)
+        goto destroy_heap;
+    error = weir__ring_init(&loop->ring, &ring_options, why, why_bytes);
+    if (error < 0)
+        goto term_stacks;
+    weir__loop_current = loop;
+    error = -ENOMEM;
+    loop->main_task = weir__task_create_main(loop, "main");
+    if (!loop->main_task)
+        goto term_ring;
+    loop->current = loop->main_task;
+    error = weir__callback_start(loop);
+    if (error < 0)
+        goto unref_main;
+    return 0;
+
+unref_main:
+    weir__task_unref(loop->main_task);
+    weir__task_drop_cache(loop);
+term_ring:
+    weir__loop_current = NULL;
+    weir__ring_term(&loop->ring);
+term_stacks:
+    weir__stack_pool_term(&loop->stacks);
+destroy_heap:
+    weir__heap_destroy(loop->heap);
+    return error;
+}
+
+void weir__loop_term(struct weir__loop *loop)
+{
+    if (loop->task_count)
+        WEIR_DIE("%u tasks of loop %u have not ended; join each scope before the root task returns",
+                 loop->task_count, loop->index);
+    weir__callback_stop(loop);
+    WEIR_ASSERT(loop->ready.head == NULL);
+    WEIR_ASSERT(loop->wheel.count == 0);
+    weir__task_unref(loop->main_task);
+    weir__task_drop_cache(loop);
+    weir__loop_current = NULL;
+    weir__ring_term(&loop->ring);
+    weir__stack_pool_term(&loop->stacks);
+    weir__heap_destroy(loop->heap);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A loop: one thread, one ring, one core. Read loop.c first of all: it is one screen.
+ *
+ * There is no scheduler stack. Whoever parks takes the next ready task and switches to it; when
+ * nobody is ready, or the turn's budget is spent, whoever parks turns the loop itself.
+ *
+ * All fields belong to the loop's thread, except `mailbox`, `arrivals_credits`, and the counters,
+ * which anybody reads.
+ */
+#ifndef WEIR_CORE_LOOP_H
+#define WEIR_CORE_LOOP_H
+
+#include "base/counter.h"
+#include "base/list.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "core/credit.h"
+#include "core/mailbox.h"
+#include "core/timer.h"
+#include "fiber/stack.h"
+#include "ring/ring.h"
+
+#include <weir/runtime.h>
+
+struct weir_task;
+struct weir__io;
+struct weir__pool;
+struct weir__runtime;
+
+/* Switches, and calls that did not need to park, before the loop must be turned. */
+enum { WEIR__LOOP_BUDGET = 64 };
+
+/* Two neighbouring cache lines, which the prefetcher treats as one. */
+enum { WEIR__CACHE_PAIR_BYTES = 128 };
+
+/* A queue of mail in the order of its pushes: ready tasks, callbacks. */
+struct weir__queue {
+    struct weir__mail *head;
+    struct weir__mail **tail;
+};
+
+struct weir__loop {
+    /* Who runs. */
+    struct weir_task *current;
+    int budget;
+    struct weir__queue ready;
+    int64_t now_ns; /* read once a turn; never ahead of the clock */
+    struct weir__random random;
+
+    /* Tasks: their memory, stacks and bound. */
+    struct weir_task *main_task; /* the thread's own stack */
+    struct weir__mail *free_tasks;
+    unsigned free_count;
+    unsigned task_count;
+    unsigned task_limit;
+    struct weir__stack_pool stacks;
+    struct weir__list room_waiters; /* spawns of this loop that wait for room: weir__waiter.link */
+    struct weir__queue arrivals;    /* spawned from elsewhere, no room yet: weir_task.wait.mail */
+    struct weir__credits arrivals_credits; /* remote spawns on their way in; any thread */
+
+    /* Callbacks, run by one task. */
+    struct weir__queue callbacks;
+    struct weir_task *callback_task;
+    bool callback_idle;
+
+    /* For how long. */
+    struct weir__wheel wheel;
+    int64_t spin_max_ns; /* 0: never spins */
+    int64_t spin_ns;     /* the present guess, adapted */
+
+    struct weir__list settling; /* tests: woken when nothing else is ready */
+    struct weir__ring ring;
+    struct weir__io *io; /* the io room's part */
+    struct weir__heap *heap;
+    struct weir__runtime *runtime;
+    unsigned index;
+    struct weir__counters counters;
+
+    /* What others write, apart from what the loop writes all the time. */
+    char padding[WEIR__CACHE_PAIR_BYTES];
+    struct weir__mailbox mailbox;
+};
+
+/* What the loops of one weir_run share. Built before they start, constant while they run. */
+struct weir__runtime {
+    struct weir__loop **loops;
+    unsigned loop_count;
+    atomic_uint outsiders;  /* posts by threads that this runtime does not join, under way */
+    atomic_uint place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
+    struct weir_options options;
+    struct weir_scope *root_scope;
+    struct weir__pool *pool;
+    struct weir_report report;
+};
+
+/* The loop that runs on the calling thread; NULL on a plain thread. */
+extern __thread struct weir__loop *weir__loop_current __attribute__((tls_model("initial-exec")));
+
+/* Whether this is a forked child, where weir may not be used. */
+extern __thread bool weir__loop_forked __attribute__((tls_model("initial-exec")));
+
+static inline void weir__queue_init(struct weir__queue *queue)
+{
+    queue->head = NULL;
+    queue->tail = &queue->head;
+}
+
+static inline void weir__queue_push(struct weir__queue *queue, struct weir__mail *mail)
+{
+    mail->next = NULL;
+    *queue->tail = mail;
+    queue->tail = &mail->next;
+}
+
+static inline struct weir__mail *weir__queue_pop(struct weir__queue *queue)
+{
+    struct weir__mail *mail = queue->head;
+
+    if (mail) {
+        queue->head = mail->next;
+        if (!queue->head)
+            queue->tail = &queue->head;
+    }
+    return mail;
+}
+
+/* On the loop's own thread. On failure -errno, and `why` says why; nothing is left behind. */
+int weir__loop_init(struct weir__loop *loop, struct weir__runtime *runtime, unsigned index,
+                    struct weir__stack_limits *limits, char *why, size_t why_bytes);
+void weir__loop_term(struct weir__loop *loop);
+
+/* One turn: mail, timers, submit and reap; sleeps if nobody is ready. On whoever's stack. */
+void weir__loop_turn(struct weir__loop *loop);
+
+/* Puts mail into a loop, from any thread, and wakes it if it sleeps. */
+void weir__loop_post(struct weir__loop *loop, struct weir__mail *mail);
+
+/* For those who hold a lock: as post, but returns whether the caller must still ring, for which the
+ * loop's runtime waits before it ends. */
+bool weir__loop_push(struct weir__loop *loop, struct weir__mail *mail);
+
+/* Wakes a loop when weir__loop_push said so. */
+void weir__loop_ring(struct weir__loop *loop);
+
+#endif

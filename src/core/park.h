@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verbs of wait.h as the hot paths use them: inline, with the rare cases in wait.c. Every call
+ * that may suspend goes: check, look under a lock, refuse or begin and add, park.
+ */
+#ifndef WEIR_CORE_PARK_H
+#define WEIR_CORE_PARK_H
+
+#include "core/sched.h"
+#include "core/wait.h"
+
+#include <errno.h>
+
+/* The rare sides; wait.c. */
+struct weir__wait *weir__wait_of_thread(void);
+int weir__wait_refuse_deadline(int64_t deadline_ns);
+void weir__wait_wake_elsewhere(struct weir__wait *wait);
+int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags);
+
+/* The wait of the calling task, or of the calling thread when it runs no task. */
+static inline struct weir__wait *weir__wait_self(void)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    return WEIR_LIKELY(loop != NULL) ? &loop->current->wait : weir__wait_of_thread();
+}
+
+/* -ECANCELED when the caller is a cancelled task without a shield, -EOWNERDEAD in a forked child;
+ * else 0. */
+static inline int weir__wait_check(void)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (WEIR_LIKELY(loop != NULL))
+        return weir__task_is_interrupted(loop->current) ? -ECANCELED : 0;
+    return WEIR_UNLIKELY(weir__loop_forked) ? -EOWNERDEAD : 0;
+}
+
+/* What a call returns instead of parking when its deadline cannot be waited for; 0 when it can:
+ * -EAGAIN for WEIR_NOW, -ETIME for one that has passed. */
+static inline int weir__wait_refuse(int64_t deadline_ns)
+{
+    return WEIR_LIKELY(deadline_ns == WEIR_FOREVER) ? 0 : weir__wait_refuse_deadline(deadline_ns);
+}
+
+/* Makes the owner of a wait that the caller has claimed runnable. Outside of any lock. */
+static inline void weir__wait_wake(struct weir__wait *wait)
+{
+    struct weir__loop *home = wait->loop;
+
+    if (WEIR_LIKELY(home == weir__loop_current && home != NULL))
+        weir__sched_ready(home, weir__task_of(wait));
+    else
+        weir__wait_wake_elsewhere(wait);
+}
+
+/*
+ * Parks the owner, who must be the caller, until the wait is claimed and its wake has come; returns
+ * the code. The deadline interrupts it with -ETIME, a cancel with -ECANCELED, unless `flags` says
+ * that it is a release call.
+ */
+static inline int weir__wait_park(struct weir__wait *wait, int64_t deadline_ns, unsigned flags)
+{
+    struct weir__loop *loop = wait->loop;
+
+    if (WEIR_UNLIKELY(!loop || deadline_ns != WEIR_FOREVER || weir__task_of(wait)->cancelled))
+        return weir__wait_park_slowly(wait, deadline_ns, flags);
+    weir__task_of(wait)->park_flags = flags;
+    weir__sched_park(loop);
+    /* acquire; pairs with the claim: what the winner knew before it is seen */
+    return atomic_load_explicit(&wait->word, memory_order_acquire);
+}
+
+/* After a call that did not park: wakes the peer it met, if any, and pays for the turn. */
+static inline void weir__wait_settle(struct weir__wait *wake)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (wake)
+        weir__wait_wake(wake);
+    if (WEIR_LIKELY(loop != NULL))
+        weir__sched_pay(loop);
+}
+
+/*
+ * Takes the oldest waiter whose wait can still be claimed off `waiters` (under their lock) and
+ * claims it; NULL when there is none. Those whose wait is decided elsewhere are taken off too.
+ *
+ * A wait with one waiter, of this very loop, needs no compare-exchange: other loops claim it only
+ * under the lock that is held here, and its own loop is where we are.
+ */
+static inline struct weir__waiter *weir__waiter_claim_first(struct weir__list *waiters)
+{
+    struct weir__list *link;
+
+    while ((link = weir__list_pop(waiters))) {
+        struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
+        struct weir__wait *wait = waiter->wait;
+
+        if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
+            if (!weir__wait_is_open(wait))
+                continue;
+            /* relaxed: owner and claimer are the same thread */
+            atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
+            return waiter;
+        }
+        if (weir__wait_claim(wait, waiter->index))
+            return waiter;
+    }
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Who runs next; see loop.h for the idea. */
+#include "core/park.h"
+
+
+/* The next ready task, turning the loop as often as it takes. */
+static struct weir_task *pick(struct weir__loop *loop)
+{
+    struct weir__mail *mail;
+
+    for (;;) {
+        if (WEIR_LIKELY(loop->budget > 0)) {
+            mail = weir__queue_pop(&loop->ready);
+            if (mail) {
+                loop->budget--;
+                return weir__task_of_mail(mail);
+            }
+        }
+        weir__loop_turn(loop);
+    }
+}
+
+static inline void switch_to(struct weir__loop *loop, struct weir_task *from, struct weir_task *to)
+{
+    loop->current = to;
+    weir__fiber_switch(&from->fiber, &to->fiber);
+}
+
+void weir__sched_park(struct weir__loop *loop)
+{
+    struct weir_task *self = loop->current;
+    struct weir_task *next = pick(loop);
+
+    if (next != self)
+        switch_to(loop, self, next);
+}
+
+void weir__sched_yield(struct weir__loop *loop)
+{
+    weir__sched_ready(loop, loop->current);
+    weir__sched_park(loop);
+}
+
+void weir__sched_exit(struct weir__loop *loop, bool keep_reference)
+{
+    struct weir_task *self = loop->current;
+    struct weir_task *next = pick(loop);
+    struct weir__fiber fiber = self->fiber;
+
+    /* From here to the switch nothing else runs on this loop, so nobody takes the stack yet. */
+    weir__stack_release(&loop->stacks, self->stack);
+    self->stack = NULL;
+    if (!keep_reference)
+        weir__task_unref(self);
+    loop->current = next;
+    weir__fiber_exit(&fiber, &next->fiber);
+    WEIR_DIE("a task ran on after its end");
+}
+
+void weir__sched_settle(void)
+{
+    struct weir__loop *loop = weir__loop_current;
+    struct weir__wait *wait = weir__wait_self();
+    struct weir__waiter waiter = { .wait = wait };
+
+    weir__wait_begin(wait);
+    weir__list_append(&loop->settling, &waiter.link);
+    weir__wait_park(wait, INT64_MAX, WEIR__PARK_RELEASE);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Who runs next. All of it on the home loop. */
+#ifndef WEIR_CORE_SCHED_H
+#define WEIR_CORE_SCHED_H
+
+#include "core/loop.h"
+#include "core/task.h"
+
+/* Puts a task, whose wait has been claimed, behind the other ready ones. */
+static inline void weir__sched_ready(struct weir__loop *loop, struct weir_task *task)
+{
+    weir__queue_push(&loop->ready, &task->wait.mail);
+}
+
+/* Runs others until somebody makes the caller ready. */
+void weir__sched_park(struct weir__loop *loop);
+
+/* Lets every task that is ready now run first. */
+void weir__sched_yield(struct weir__loop *loop);
+
+/* Switches away for good: the stack and the caller's reference are given back on the way. */
+_Noreturn void weir__sched_exit(struct weir__loop *loop, bool keep_reference);
+
+/* Each call that succeeded without parking pays here; when the budget is spent, others run. So a
+ * task whose calls are always ready starves nobody. */
+static inline void weir__sched_pay(struct weir__loop *loop)
+{
+    if (WEIR_UNLIKELY(--loop->budget <= 0))
+        weir__sched_yield(loop);
+}
+
+/* For tests: parks until the loop has nothing else to do but wait for the outside. */
+void weir__sched_settle(void);
+
+#endif

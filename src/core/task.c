@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: spawn, run, end; handles, cancel, names. Joining and reporting are in join.c.
+ *
+ * A spawn from elsewhere builds the struct, links it into its scope, and mails it; the home loop
+ * gives it a stack, or keeps it among the arrivals until there is room.
+ */
+#include "core/task.h"
+
+#include "base/clock.h"
+#include "core/callback.h"
+#include "core/join.h"
+#include "core/park.h"
+#include "core/scope.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    CACHE_MAX = 4096, /* task structs kept per loop */
+    COLOURS = 16,     /* stack tops are spread over 16 cache lines, or they would share few sets */
+    COLOUR_BYTES = 64,
+};
+
+static void task_main(void *arg)
+{
+    struct weir_task *task = arg;
+    struct weir__loop *loop = task->wait.loop;
+    bool keep_reference;
+
+    weir__fiber_begin();
+    task->result = task->fn(task->arg);
+    WEIR_ASSERT(task->shield_depth == 0);
+    keep_reference = weir__join_task_ended(loop, task);
+    if (WEIR_LIKELY(task->scope != NULL)) {
+        weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
+        weir__task_admit_next(loop);
+    }
+    weir__sched_exit(loop, keep_reference);
+}
+
+/* Gives the task a stack and makes it ready. */
+static int start(struct weir__loop *loop, struct weir_task *task)
+{
+    size_t colour = (weir__random_next(&loop->random) >> 60) % COLOURS * COLOUR_BYTES;
+    int error = weir__stack_acquire(&loop->stacks, task->stack_bytes, &task->stack);
+
+    if (error < 0)
+        return error;
+    weir__fiber_init(&task->fiber, task->stack,
+                     (char *)task->stack->base + task->stack->bytes - colour, task_main, task);
+    weir__sched_ready(loop, task);
+    weir__counter_add(&loop->counters, WEIR_TASKS_STARTED, 1);
+    return 0;
+}
+
+/* A task from elsewhere gets its stack, and the room. Without a stack it ends unrun, with the error
+ * as its result, and false is returned: the room is still free. */
+static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
+{
+    int error;
+
+    weir__credits_give(&loop->arrivals_credits);
+    error = start(loop, task);
+    if (error >= 0) {
+        weir__counter_set(&loop->counters, WEIR_TASKS_NOW, ++loop->task_count);
+        return true;
+    }
+    task->result = error;
+    if (!weir__join_task_ended(loop, task))
+        weir__task_unref(task);
+    return false;
+}
+
+static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
+{
+    if (loop->task_count < loop->task_limit)
+        start_arrival(loop, weir__task_of_mail(mail));
+    else
+        weir__queue_push(&loop->arrivals, mail);
+}
+
+void weir__task_admit_next(struct weir__loop *loop)
+{
+    struct weir__mail *mail;
+    struct weir__waiter *waiter;
+
+    if (WEIR_LIKELY(!loop->arrivals.head && weir__list_empty(&loop->room_waiters)))
+        return;
+    while ((mail = weir__queue_pop(&loop->arrivals)))
+        if (start_arrival(loop, weir__task_of_mail(mail)))
+            return;
+    waiter = weir__waiter_claim_first(&loop->room_waiters);
+    if (waiter) {
+        loop->task_count++; /* the room is the waiter's: nobody overtakes it */
+        weir__wait_wake(waiter->wait);
+    }
+}
+
+static struct weir_task *task_alloc(struct weir__loop *current)
+{
+    struct weir__mail *mail = current ? current->free_tasks : NULL;
+
+    if (WEIR_LIKELY(mail != NULL)) {
+        current->free_tasks = mail->next;
+        current->free_count--;
+        return weir__task_of_mail(mail);
+    }
+    return weir__memory_alloc(current ? current->heap : NULL, sizeof(struct weir_task));
+}
+
+static void task_free(struct weir_task *task)
+{
+    struct weir__loop *current = weir__loop_current;
+
+    if (WEIR_LIKELY(current && current->free_count < CACHE_MAX)) {
+        task->wait.mail.next = current->free_tasks;
+        current->free_tasks = &task->wait.mail;
+        current->free_count++;
+        return;
+    }
+    weir__memory_free(task);
+}
+
+void weir__task_unref(struct weir_task *task)
+{
+    /* acquire; pairs with the release below. Nobody can add to the last reference. */
+    if (WEIR_LIKELY(atomic_load_explicit(&task->refs, memory_order_acquire) == 1) ||
+        /* acq_rel: whoever frees has seen what the others wrote */
+        atomic_fetch_sub_explicit(&task->refs, 1, memory_order_acq_rel) == 1)
+        task_free(task);
+}
+
+void weir__task_drop_cache(struct weir__loop *loop)
+{
+    struct weir__mail *mail;
+
+    while ((mail = loop->free_tasks)) {
+        loop->free_tasks = mail->next;
+        weir__memory_free(weir__task_of_mail(mail));
+    }
+    loop->free_count = 0;
+}
+
+static void task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg)
+{
+    atomic_init(&task->wait.word, WEIR__WAIT_IDLE);
+    task->wait.loop = home;
+    task->wait.interrupt = NULL;
+    task->stack = NULL;
+    task->fn = fn;
+    task->arg = arg;
+    task->cancelled = false;
+    task->has_handle = false;
+    task->shield_depth = 0;
+    atomic_init(&task->lock.held, 0);
+    task->ended = false;
+    task->released = true;
+    task->unreported = false;
+    weir__list_init(&task->joiners);
+    task->scope = NULL;
+    weir__list_init(&task->sibling);
+    atomic_init(&task->refs, 1);
+    atomic_init(&task->cancel_posted, false);
+    task->loop_index = home->index;
+    task->stack_bytes = 0; /* the pool's default */
+    memcpy(task->name, "task", 5);
+}
+
+struct weir_task *weir__task_create_main(struct weir__loop *loop, const char *name)
+{
+    struct weir_task *task = task_alloc(loop);
+
+    if (!task)
+        return NULL;
+    task_init(task, loop, NULL, NULL);
+    strcpy(task->name, name);
+    weir__fiber_init_thread(&task->fiber);
+    return task;
+}
+
+struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char *name,
+                                            weir_task_fn *fn, void *arg)
+{
+    struct weir_task *task = task_alloc(loop);
+
+    if (!task)
+        return NULL;
+    task_init(task, loop, fn, arg);
+    strcpy(task->name, name);
+    if (start(loop, task) < 0) {
+        task_free(task);
+        return NULL;
+    }
+    return task;
+}
+
+/* Room for one more task of this loop; waits in order for at most wait_ns. */
+static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
+{
+    int64_t start_ns = weir__clock_now();
+    struct weir__waiter waiter = { .wait = weir__wait_self() };
+    int code;
+
+    if (wait_ns <= 0) {
+        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
+        return -EAGAIN;
+    }
+    weir__wait_begin(waiter.wait);
+    weir__list_append(&loop->room_waiters, &waiter.link);
+    code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
+    weir__list_unlink(&waiter.link);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
+    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS,
+                      (uint64_t)(weir__clock_now() - start_ns));
+    if (code == -ETIME)
+        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
+    return code;
+}
+
+/* Takes room for a task on its home: a place among its tasks, or among those on their way. */
+static int take_room(struct weir__loop *home, int64_t wait_ns)
+{
+    if (home != weir__loop_current) {
+        int64_t deadline_ns =
+            wait_ns > 0 ? weir__clock_add(weir__clock_now(), wait_ns) : WEIR_NOW;
+
+        return weir__credits_take(&home->arrivals_credits, deadline_ns);
+    }
+    if (WEIR_UNLIKELY(home->task_count >= home->task_limit))
+        return wait_for_room(home, wait_ns);
+    home->task_count++;
+    return 0;
+}
+
+static void give_room(struct weir__loop *home)
+{
+    if (home != weir__loop_current) {
+        weir__credits_give(&home->arrivals_credits);
+        return;
+    }
+    home->task_count--;
+    weir__task_admit_next(home);
+}
+
+/* The loop with the fewest tasks, by a look at each; ties go round. */
+static struct weir__loop *least_loaded(struct weir__runtime *runtime)
+{
+    unsigned first = atomic_fetch_add_explicit(&runtime->place_next, 1, memory_order_relaxed);
+    struct weir__loop *best = NULL;
+    uint64_t best_count = UINT64_MAX;
+
+    for (unsigned i = 0; i < runtime->loop_count; i++) {
+        struct weir__loop *loop = runtime->loops[(first + i) % runtime->loop_count];
+        uint64_t count = weir__counter_get(&loop->counters, WEIR_TASKS_NOW);
+
+        if (count < best_count) {
+            best = loop;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+static int find_home(struct weir_scope *scope, const struct weir_spawn_options *options,
+                     struct weir__loop **home)
+{
+    struct weir__loop *current = weir__loop_current;
+    struct weir__runtime *runtime = current ? current->runtime : scope->runtime;
+
+    if (!runtime)
+        return -ENXIO;
+    switch (options->place) {
+    case WEIR_PLACE_HERE:
+        *home = current ? current : least_loaded(runtime);
+        return 0;
+    case WEIR_PLACE_ANYWHERE:
+        *home = least_loaded(runtime);
+        return 0;
+    case WEIR_PLACE_LOOP:
+        if (options->loop_index >= runtime->loop_count)
+            return -EINVAL;
+        *home = runtime->loops[options->loop_index];
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int check_options(const struct weir_spawn_options *options)
+{
+    if (options->size && options->size != sizeof *options)
+        return -EINVAL;
+    if (options->wait_ns < 0 || options->stack_bytes > WEIR__STACK_BYTES_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i])
+            return -EINVAL;
+    if (options->name && strlen(options->name) >= WEIR_NAME_BYTES)
+        return -E2BIG;
+    return 0;
+}
+
+static void apply_options(struct weir_task *task, const struct weir_spawn_options *options)
+{
+    if (options->name)
+        strcpy(task->name, options->name);
+    if (options->stack_bytes)
+        task->stack_bytes = options->stack_bytes;
+    if (options->task) {
+        task->has_handle = true;
+        task->released = false;
+        atomic_init(&task->refs, 2);
+    }
+}
+
+/* Links the task into its scope and sends it on its way. */
+static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task)
+{
+    int error = weir__scope_add(scope, task);
+
+    if (error < 0)
+        return error;
+    if (home != weir__loop_current) {
+        task->wait.mail.deliver = deliver_arrival;
+        weir__loop_post(home, &task->wait.mail);
+        return 0;
+    }
+    error = start(home, task);
+    if (error < 0)
+        weir__scope_remove(scope, task);
+    else
+        weir__counter_set(&home->counters, WEIR_TASKS_NOW, home->task_count);
+    return error;
+}
+
+int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+               const struct weir_spawn_options *options)
+{
+    static const struct weir_spawn_options defaults;
+    struct weir__loop *home = weir__loop_current;
+    struct weir_task *task;
+    int error = weir__wait_check();
+
+    if (WEIR_UNLIKELY(!scope || !fn))
+        return -EINVAL;
+    if (WEIR_UNLIKELY(error < 0))
+        return error;
+    if (options || !home) {
+        options = options ? options : &defaults;
+        error = check_options(options);
+        if (error >= 0)
+            error = find_home(scope, options, &home);
+        if (error < 0)
+            return error;
+    }
+    error = take_room(home, options ? options->wait_ns : 0);
+    if (WEIR_UNLIKELY(error < 0))
+        return error;
+    task = task_alloc(weir__loop_current);
+    if (WEIR_UNLIKELY(!task)) {
+        error = -ENOMEM;
+        goto give_room;
+    }
+    task_init(task, home, fn, arg);
+    if (options)
+        apply_options(task, options);
+    if (options && options->task)
+        *options->task = task;
+    error = launch(home, scope, task);
+    if (WEIR_UNLIKELY(error < 0))
+        goto unref_task;
+    return 0;
+
+unref_task:
+    if (task->has_handle)
+        weir__task_unref(task);
+    weir__task_unref(task); /* not freed yet: a cancel of its scope may be on its way to it */
+give_room:
+    give_room(home);
+    return error;
+}
+
+/* Home loop: the cancel has come. */
+static void deliver_cancel(struct weir__loop *loop, struct weir__mail *mail)
+{
+    struct weir_task *task = WEIR_CONTAINER_OF(mail, struct weir_task, cancel_mail);
+
+    weir__counter_add(&loop->counters, WEIR_CANCELS_RECEIVED, 1);
+    task->cancelled = true;
+    if (weir__wait_is_open(&task->wait) && !(task->park_flags & WEIR__PARK_RELEASE) &&
+        task->shield_depth == 0)
+        weir__wait_interrupt(&task->wait, -ECANCELED);
+    weir__task_unref(task);
+}
+
+struct weir__loop *weir__task_post_cancel(struct weir_task *task, bool *already)
+{
+    struct weir__loop *home = task->wait.loop;
+
+    /* relaxed: the mailbox orders what follows */
+    *already = atomic_exchange_explicit(&task->cancel_posted, true, memory_order_relaxed);
+    if (*already)
+        return NULL;
+    /* relaxed: the caller holds a reference, or the scope's lock while the task is its child */
+    atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+    task->cancel_mail.deliver = deliver_cancel;
+    return weir__loop_push(home, &task->cancel_mail) ? home : NULL;
+}
+
+int weir_task_cancel(struct weir_task *task)
+{
+    struct weir__loop *ring = NULL;
+    bool already, ended;
+
+    if (!task)
+        return -EINVAL;
+    if (weir__loop_forked)
+        return -EOWNERDEAD;
+    weir__lock_acquire(&task->lock);
+    ended = task->ended;
+    if (!ended)
+        ring = weir__task_post_cancel(task, &already);
+    weir__lock_release(&task->lock);
+    if (ring)
+        weir__loop_ring(ring);
+    return ended || already ? WEIR_ALREADY : 0;
+}
+
+struct weir_task *weir_task_self(void)
+{
+    return weir__loop_current ? weir__loop_current->current : NULL;
+}
+
+const char *weir_task_name(const struct weir_task *task)
+{
+    task = task ? task : weir_task_self();
+    return task ? task->name : "no task";
+}
+
+struct weir_scope *weir_task_scope(void)
+{
+    return weir__loop_current ? weir__loop_current->current->scope : NULL;
+}
+
+int weir_loop_index(void)
+{
+    return weir__loop_current ? (int)weir__loop_current->index : -ENXIO;
+}
+
+bool weir_cancelled(void)
+{
+    return weir__loop_current && weir__loop_current->current->cancelled;
+}
+
+void weir_shield_enter(void)
+{
+    if (weir__loop_current)
+        weir__loop_current->current->shield_depth++;
+}
+
+void weir_shield_leave(void)
+{
+    if (!weir__loop_current)
+        return;
+    WEIR_ASSERT(weir__loop_current->current->shield_depth > 0);
+    weir__loop_current->current->shield_depth--;
+}
+
+int weir_yield(void)
+{
+    int error = weir__wait_check();
+
+    if (error >= 0 && weir__loop_current)
+        weir__sched_yield(weir__loop_current);
+    return error;
+}
+
+int weir_sleep(int64_t deadline_ns)
+{
+    struct weir__wait *wait = weir__wait_self();
+    int error = weir__wait_check();
+
+    if (error < 0)
+        return error;
+    if (weir__wait_refuse(deadline_ns) < 0) {
+        if (wait->loop)
+            weir__sched_pay(wait->loop);
+        return 0;
+    }
+    weir__wait_begin(wait);
+    error = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
+    return error == -ETIME ? 0 : error;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Parking and waking, of tasks and of plain threads; see wait.h for the state machine. */
+#include "core/wait.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "core/park.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NS_PER_SECOND = 1000000000 };
+
+static __thread struct weir__wait thread_wait __attribute__((tls_model("initial-exec")));
+
+struct weir__wait *weir__wait_of_thread(void)
+{
+    if (!thread_wait.timers.next) {
+        weir__list_init(&thread_wait.timers);
+        atomic_init(&thread_wait.word, WEIR__WAIT_IDLE);
+    }
+    return &thread_wait;
+}
+
+int weir__wait_refuse_deadline(int64_t deadline_ns)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (deadline_ns == WEIR_NOW)
+        return -EAGAIN;
+    /* The loop's reading is never ahead of the clock: what it calls past has passed. */
+    if (deadline_ns <= (loop ? loop->now_ns : weir__clock_now()))
+        return -ETIME;
+    return 0;
+}
+
+/* Runs on the home loop, from its mailbox: the task was woken from elsewhere. */
+static void deliver_wake(struct weir__loop *loop, struct weir__mail *mail)
+{
+    weir__sched_ready(loop, weir__task_of_mail(mail));
+}
+
+static void wake_thread(struct weir__wait *wait)
+{
+    /* release; pairs with the acquire in park_thread. The owner may be gone right after: the
+     * address is thread-local storage, and waking an address nobody waits on is harmless. */
+    atomic_store_explicit(&wait->futex, 1, memory_order_release);
+    syscall(SYS_futex, &wait->futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void weir__wait_wake_elsewhere(struct weir__wait *wait)
+{
+    if (wait->loop) {
+        wait->mail.deliver = deliver_wake;
+        weir__loop_post(wait->loop, &wait->mail);
+    } else {
+        wake_thread(wait);
+    }
+}
+
+bool weir__wait_fire(struct weir__wait *wait, int code)
+{
+    if (!weir__wait_claim(wait, code))
+        return false;
+    weir__wait_wake(wait);
+    return true;
+}
+
+void weir__wait_interrupt(struct weir__wait *wait, int reason)
+{
+    if (wait->interrupt)
+        wait->interrupt(wait, reason);
+    else
+        weir__wait_fire(wait, reason);
+}
+
+struct deadline {
+    struct weir__timer timer;
+    struct weir__wait *wait;
+};
+
+static void deadline_passed(struct weir__timer *timer)
+{
+    struct deadline *deadline = WEIR_CONTAINER_OF(timer, struct deadline, timer);
+
+    weir__wait_interrupt(deadline->wait, -ETIME);
+}
+
+static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t deadline_ns,
+                     unsigned flags)
+{
+    struct weir_task *task = weir__task_of(wait);
+    struct deadline deadline = { .wait = wait };
+
+    task->park_flags = flags;
+    weir__timer_init(&deadline.timer, deadline_passed);
+    if (deadline_ns != WEIR_FOREVER)
+        weir__timer_arm(&loop->wheel, &deadline.timer, deadline_ns);
+    if (!(flags & WEIR__PARK_RELEASE) && weir__task_is_interrupted(task))
+        weir__wait_interrupt(wait, -ECANCELED);
+    weir__sched_park(loop);
+    weir__timer_disarm(&loop->wheel, &deadline.timer);
+    /* acquire; pairs with the claim: what the winner knew before it is seen */
+    return atomic_load_explicit(&wait->word, memory_order_acquire);
+}
+
+/* The earliest of the thread's clause timers and its deadline. */
+static int64_t next_thread_deadline(const struct weir__wait *wait, int64_t deadline_ns)
+{
+    for (const struct weir__list *link = wait->timers.next; link != &wait->timers;
+         link = link->next) {
+        const struct weir__timer *timer = WEIR_CONTAINER_OF(link, struct weir__timer, link);
+
+        if (timer->deadline_ns < deadline_ns)
+            deadline_ns = timer->deadline_ns;
+    }
+    return deadline_ns;
+}
+
+static void expire_thread_timers(struct weir__wait *wait, int64_t now_ns)
+{
+    struct weir__list *link = wait->timers.next;
+
+    while (link != &wait->timers) {
+        struct weir__timer *timer = WEIR_CONTAINER_OF(link, struct weir__timer, link);
+
+        link = link->next;
+        if (timer->deadline_ns <= now_ns) {
+            weir__list_unlink(&timer->link);
+            timer->fire(timer);
+        }
+    }
+}
+
+static int park_thread(struct weir__wait *wait, int64_t deadline_ns)
+{
+    /* acquire; pairs with the release in wake_thread */
+    while (!atomic_load_explicit(&wait->futex, memory_order_acquire)) {
+        int64_t next_ns = next_thread_deadline(wait, deadline_ns);
+        struct timespec until = {
+            .tv_sec = (time_t)(next_ns / NS_PER_SECOND),
+            .tv_nsec = (long)(next_ns % NS_PER_SECOND),
+        };
+        int64_t now_ns;
+
+        syscall(SYS_futex, &wait->futex, FUTEX_WAIT_BITSET_PRIVATE, 0,
+                next_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+        if (next_ns == INT64_MAX)
+            continue;
+        now_ns = weir__clock_now();
+        expire_thread_timers(wait, now_ns);
+        if (deadline_ns <= now_ns) {
+            deadline_ns = INT64_MAX; /* once: an interrupted wait may take its time */
+            weir__wait_interrupt(wait, -ETIME);
+        }
+    }
+    atomic_store_explicit(&wait->futex, 0, memory_order_relaxed);
+    return atomic_load_explicit(&wait->word, memory_order_acquire);
+}
+
+int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags)
+{
+    return wait->loop ? park_task(wait->loop, wait, deadline_ns, flags)
+                      : park_thread(wait, deadline_ns);
+}
+
+void weir__wait_arm_timer(struct weir__wait *wait, struct weir__timer *timer, int64_t deadline_ns)
+{
+    if (wait->loop) {
+        weir__timer_arm(&wait->loop->wheel, timer, deadline_ns);
+        return;
+    }
+    timer->deadline_ns = deadline_ns;
+    weir__list_append(&wait->timers, &timer->link);
+}
+
+void weir__wait_disarm_timer(struct weir__wait *wait, struct weir__timer *timer)
+{
+    if (wait->loop)
+        weir__timer_disarm(&wait->loop->wheel, timer);
+    else
+        weir__list_unlink(&timer->link);
+}

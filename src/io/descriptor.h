@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The descriptor table: what weir knows of each descriptor number of the process. One entry each:
+ * who works on it (a home loop, for what can be polled; any loop, for files), how many operations
+ * are under way on it, whether it is being closed, and what kind of thing it is.
+ *
+ *            enter: idle, or same home
+ *   idle <-----------------------------> busy     enter from another loop: -EBUSY
+ *    ^       leave: the last one out      |
+ *    |                                    | begin_close: nobody enters any more
+ *    |  end_close (or the number stands   v
+ *    `---- for something new: forget) - closing   what is under way ends, then close(2)
+ *
+ * The entry is one word, changed by compare-exchange only; any thread.
+ */
+#ifndef WEIR_IO_DESCRIPTOR_H
+#define WEIR_IO_DESCRIPTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum weir__fd_kind {
+    WEIR__FD_UNKNOWN,
+    WEIR__FD_DISK,   /* a regular file whose buffered reads are asynchronous: ext4, xfs, btrfs, f2fs */
+    WEIR__FD_DIRECT, /* the same, or a block device, opened with O_DIRECT */
+    WEIR__FD_MEMORY, /* tmpfs, ramfs: never waits for a device */
+    WEIR__FD_OTHER,  /* elsewhere (procfs, overlay, NFS, FUSE, ...): may block anywhere */
+    WEIR__FD_PIPE,   /* pipes, sockets, ttys, eventfds, ...: no position */
+};
+
+/* One more op under way on `fd`, of the loop `home`. 0; -EBADF no such number, or being closed;
+ * -EBUSY ops of another loop are under way (pollable ones); -ENOMEM for the table. */
+int weir__descriptor_enter(int fd, uint32_t home, bool pollable);
+void weir__descriptor_leave(int fd);
+
+/* The kind, if it has been learned. */
+enum weir__fd_kind weir__descriptor_kind(int fd);
+
+/* Finds the kind out by asking the kernel, and stores it. May block: fstat on a remote file system
+ * does. 0 or -errno. */
+int weir__descriptor_learn(int fd);
+
+/* The number stands for something new: weir calls that make a descriptor say so. */
+void weir__descriptor_forget(int fd);
+
+/*
+ * From now on nobody enters. 0, and *ticket for the end; -EBADF; -EBUSY more ops are under way than
+ * `own_count`, those of the calling loop.
+ */
+int weir__descriptor_begin_close(int fd, uint32_t own_count, uint64_t *ticket);
+
+/* After close(2): forgets the descriptor, unless the number already stands for something new. */
+void weir__descriptor_end_close(int fd, uint64_t ticket);
+
+#endif

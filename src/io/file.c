@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls on files; the chapter is <weir/file.h>, the rows' ways are in file_rows.c. */
+#include <weir/file.h>
+
+#include "io/op.h"
+
+#include <errno.h>
+#include <limits.h>
+
+enum { CALL_BYTES_MAX = 0x7ffff000 }; /* what the kernel transfers in one call, at most */
+
+static bool is_buffer(const void *buffer, size_t bytes, off_t offset)
+{
+    return (buffer || bytes == 0) && bytes <= SSIZE_MAX && offset >= 0;
+}
+
+static bool is_vector(const struct iovec *vectors, int count, off_t offset)
+{
+    return (vectors || count == 0) && count >= 0 && count <= IOV_MAX && offset >= 0;
+}
+
+int weir_openat(int dir_fd, const char *path, int flags, mode_t mode, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .flags = flags };
+
+    if (!path)
+        return -EINVAL;
+    op.mode = (int)mode;
+    return (int)weir__op_run(WEIR__OP_ID_OPENAT, &op, deadline_ns);
+}
+
+/* One op on one buffer. */
+static ssize_t transfer(enum weir__op_id id, int fd, void *buffer, size_t bytes, off_t offset,
+                        int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = buffer, .offset = offset };
+
+    if (!is_buffer(buffer, bytes, offset))
+        return -EINVAL;
+    op.length = bytes < CALL_BYTES_MAX ? bytes : CALL_BYTES_MAX;
+    return weir__op_run(id, &op, deadline_ns);
+}
+
+ssize_t weir_pread(int fd, void *buffer, size_t bytes, off_t offset, int64_t deadline_ns)
+{
+    return transfer(WEIR__OP_ID_PREAD, fd, buffer, bytes, offset, deadline_ns);
+}
+
+ssize_t weir_pwrite(int fd, const void *buffer, size_t bytes, off_t offset, int64_t deadline_ns)
+{
+    return transfer(WEIR__OP_ID_PWRITE, fd, (void *)buffer, bytes, offset, deadline_ns);
+}
+
+static ssize_t transfer_vectors(enum weir__op_id id, int fd, const struct iovec *vectors, int count,
+                                off_t offset, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = (void *)vectors, .offset = offset };
+
+    if (!is_vector(vectors, count, offset))
+        return -EINVAL;
+    op.length = (size_t)count;
+    return weir__op_run(id, &op, deadline_ns);
+}
+
+ssize_t weir_preadv(int fd, const struct iovec *vectors, int count, off_t offset,
+                    int64_t deadline_ns)
+{
+    return transfer_vectors(WEIR__OP_ID_PREADV, fd, vectors, count, offset, deadline_ns);
+}
+
+ssize_t weir_pwritev(int fd, const struct iovec *vectors, int count, off_t offset,
+                     int64_t deadline_ns)
+{
+    return transfer_vectors(WEIR__OP_ID_PWRITEV, fd, vectors, count, offset, deadline_ns);
+}
+
+ssize_t weir_pread_all(int fd, void *buffer, size_t bytes, off_t offset, int64_t deadline_ns)
+{
+    size_t done_bytes = 0;
+
+    do {
+        ssize_t got = transfer(WEIR__OP_ID_PREAD, fd, (char *)buffer + done_bytes,
+                               bytes - done_bytes, offset + (off_t)done_bytes, deadline_ns);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        done_bytes += (size_t)got;
+    } while (done_bytes < bytes);
+    return (ssize_t)done_bytes;
+}
+
+ssize_t weir_pwrite_all(int fd, const void *buffer, size_t bytes, off_t offset, int64_t deadline_ns)
+{
+    size_t done_bytes = 0;
+
+    do {
+        ssize_t put = transfer(WEIR__OP_ID_PWRITE, fd, (char *)buffer + done_bytes,
+                               bytes - done_bytes, offset + (off_t)done_bytes, deadline_ns);
+        if (put < 0)
+            return put;
+        if (put == 0 && bytes > 0)
+            return -EIO; /* no progress, and no error that says why */
+        done_bytes += (size_t)put;
+    } while (done_bytes < bytes);
+    return (ssize_t)done_bytes;
+}
+
+int weir_fsync(int fd, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd };
+
+    return (int)weir__op_run(WEIR__OP_ID_FSYNC, &op, deadline_ns);
+}
+
+int weir_fdatasync(int fd, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd };
+
+    return (int)weir__op_run(WEIR__OP_ID_FDATASYNC, &op, deadline_ns);
+}
+
+int weir_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *result,
+               int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .other_address = result };
+
+    if (!path || !result)
+        return -EINVAL;
+    op.flags = flags;
+    op.mode = (int)mask;
+    return (int)weir__op_run(WEIR__OP_ID_STATX, &op, deadline_ns);
+}
+
+int weir_unlinkat(int dir_fd, const char *path, int flags, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .flags = flags };
+
+    if (!path)
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_UNLINKAT, &op, deadline_ns);
+}
+
+int weir_renameat(int source_dir_fd, const char *source, int target_dir_fd, const char *target,
+                  unsigned flags, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = source_dir_fd, .address = (void *)source };
+
+    if (!source || !target)
+        return -EINVAL;
+    op.other_fd = target_dir_fd;
+    op.other_address = (void *)target;
+    op.flags = (int)flags;
+    return (int)weir__op_run(WEIR__OP_ID_RENAMEAT, &op, deadline_ns);
+}
+
+int weir_mkdirat(int dir_fd, const char *path, mode_t mode, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .mode = (int)mode };
+
+    if (!path)
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_MKDIRAT, &op, deadline_ns);
+}
+
+int weir_fallocate(int fd, int mode, off_t offset, off_t bytes, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .mode = mode, .offset = offset, .length = (size_t)bytes };
+
+    if (offset < 0 || bytes <= 0)
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_FALLOCATE, &op, deadline_ns);
+}
+
+int weir_ftruncate(int fd, off_t bytes, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .offset = bytes };
+
+    if (bytes < 0)
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_FTRUNCATE, &op, deadline_ns);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* How the rows on files run; see file.h. */
+#include "base/kernel.h"
+#include "io/descriptor.h"
+#include "io/file.h"
+#include "io/step.h"
+
+#include <errno.h>
+
+/* Flags for a step of reading that cannot wait; -1: there is none for this kind of file. */
+static int step_flags(enum weir__fd_kind kind)
+{
+    switch (kind) {
+    case WEIR__FD_DISK:
+        return RWF_NOWAIT;
+    case WEIR__FD_MEMORY:
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+int64_t weir__file_attempt_pread(struct weir__op *op)
+{
+    struct iovec vector = { op->address, op->length };
+    int flags = step_flags(weir__descriptor_kind(op->fd));
+    bool blocked;
+    int64_t got;
+
+    if (flags < 0)
+        return -EAGAIN;
+    got = weir__step_run(op, &vector, 1, weir__kernel_preadv2, flags, &blocked);
+    if (!blocked)
+        return got;
+    op->address = (char *)op->address + got;
+    op->length -= (size_t)got;
+    op->offset += got;
+    op->done_bytes = (size_t)got;
+    return -EAGAIN;
+}
+
+/* When a part is not at hand the whole is read again: the iovecs are the caller's, not to change. */
+int64_t weir__file_attempt_preadv(struct weir__op *op)
+{
+    int flags = step_flags(weir__descriptor_kind(op->fd));
+    bool blocked;
+    int64_t got;
+
+    if (flags < 0)
+        return -EAGAIN;
+    got = weir__step_run(op, op->address, op->length, weir__kernel_preadv2, flags, &blocked);
+    return blocked ? -EAGAIN : got;
+}
+
+int64_t weir__file_attempt_pwrite(struct weir__op *op)
+{
+    struct iovec vector = { op->address, op->length };
+    bool blocked;
+
+    if (weir__descriptor_kind(op->fd) != WEIR__FD_MEMORY)
+        return -EAGAIN;
+    return weir__step_run(op, &vector, 1, weir__kernel_pwritev2, 0, &blocked);
+}
+
+int64_t weir__file_attempt_pwritev(struct weir__op *op)
+{
+    bool blocked;
+
+    if (weir__descriptor_kind(op->fd) != WEIR__FD_MEMORY)
+        return -EAGAIN;
+    return weir__step_run(op, op->address, op->length, weir__kernel_pwritev2, 0, &blocked);
+}
+
+enum weir__route weir__file_choose_read(const struct weir__op *op)
+{
+    enum weir__fd_kind kind = weir__descriptor_kind(op->fd);
+
+    return kind == WEIR__FD_DISK || kind == WEIR__FD_DIRECT ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+}
+
+enum weir__route weir__file_choose_write(const struct weir__op *op)
+{
+    bool direct = weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT;
+
+    return direct ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+}
+
+void weir__file_prep_pread(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_read(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+}
+
+void weir__file_prep_pwrite(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_write(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+}
+
+void weir__file_prep_preadv(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_readv(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+}
+
+void weir__file_prep_pwritev(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_writev(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+}
+
+int64_t weir__file_call_pread(struct weir__op *op)
+{
+    return weir__kernel_pread(op->fd, op->address, op->length, op->offset);
+}
+
+int64_t weir__file_call_pwrite(struct weir__op *op)
+{
+    return weir__kernel_pwrite(op->fd, op->address, op->length, op->offset);
+}
+
+int64_t weir__file_call_preadv(struct weir__op *op)
+{
+    return weir__kernel_preadv2(op->fd, op->address, (int)op->length, op->offset, 0);
+}
+
+int64_t weir__file_call_pwritev(struct weir__op *op)
+{
+    return weir__kernel_pwritev2(op->fd, op->address, (int)op->length, op->offset, 0);
+}
+
+int64_t weir__file_call_fsync(struct weir__op *op)
+{
+    return weir__kernel_fsync(op->fd);
+}
+
+int64_t weir__file_call_fdatasync(struct weir__op *op)
+{
+    return weir__kernel_fdatasync(op->fd);
+}
+
+int64_t weir__file_call_statx(struct weir__op *op)
+{
+    return weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode,
+                              op->other_address);
+}
+
+int64_t weir__file_call_unlinkat(struct weir__op *op)
+{
+    return weir__kernel_unlinkat(op->fd, op->address, op->flags);
+}
+
+int64_t weir__file_call_renameat(struct weir__op *op)
+{
+    return weir__kernel_renameat2(op->fd, op->address, op->other_fd, op->other_address,
+                                  (unsigned)op->flags);
+}
+
+int64_t weir__file_call_mkdirat(struct weir__op *op)
+{
+    return weir__kernel_mkdirat(op->fd, op->address, (mode_t)op->mode);
+}
+
+int64_t weir__file_call_fallocate(struct weir__op *op)
+{
+    return weir__kernel_fallocate(op->fd, op->mode, op->offset, (off_t)op->length);
+}
+
+int64_t weir__file_call_ftruncate(struct weir__op *op)
+{
+    return weir__kernel_ftruncate(op->fd, op->offset);
+}

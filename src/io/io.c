@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The io room's part in a loop; see io.h. */
+#include "io/io.h"
+
+#include "core/loop.h"
+
+#include <errno.h>
+
+static atomic_uint next_home = 1; /* 0 is nobody; any thread, relaxed */
+
+int weir__io_init(struct weir__loop *loop)
+{
+    const struct weir_options *options = &loop->runtime->options;
+    struct weir__io *io = weir__memory_zalloc(loop->heap, sizeof *io);
+
+    if (!io)
+        return -ENOMEM;
+    io->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed);
+    weir__list_init(&io->ops);
+    weir__list_init(&io->closers);
+    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class++)
+        weir__credits_init(&io->credits[class], options->submission_limit,
+                           options->submission_when_full, options->submission_wait_ns);
+    loop->io = io;
+    return 0;
+}
+
+void weir__io_term(struct weir__loop *loop)
+{
+    WEIR_ASSERT(weir__list_empty(&loop->io->ops));
+    WEIR_ASSERT(weir__list_empty(&loop->io->closers));
+    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class++)
+        WEIR_ASSERT(loop->io->credits[class].used == 0);
+    weir__memory_free(loop->io);
+}

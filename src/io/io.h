@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The io room's part in a loop: what is in flight, the submission queues, the figures. */
+#ifndef WEIR_IO_IO_H
+#define WEIR_IO_IO_H
+
+#include "base/list.h"
+#include "core/credit.h"
+#include "io/op.h"
+
+#include <stdatomic.h>
+
+struct weir__loop;
+
+/* The figures of one row on one loop: one writer, relaxed, as base/counter.h. */
+struct weir__row_stats {
+    _Atomic uint64_t routed[WEIR__ROUTE_COUNT];
+    _Atomic uint64_t failed;
+    _Atomic uint64_t cancelled;
+    _Atomic uint64_t expired;
+};
+
+struct weir__io {
+    uint32_t home;             /* this loop in the descriptor table; unique in the process */
+    struct weir__list ops;     /* weir__op.link: from enter to leave */
+    struct weir__list closers; /* closes that wait for others' ops to end; close.c */
+    struct weir__credits credits[WEIR__CLASS_COUNT];
+    struct weir__row_stats rows[WEIR__OP_ID_COUNT];
+};
+
+/* On the loop's own thread, after weir__loop_init. 0 or -ENOMEM. */
+int weir__io_init(struct weir__loop *loop);
+
+/* Asserts that no operation is in flight. */
+void weir__io_term(struct weir__loop *loop);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls on sockets, and weir_poll; the chapters are <weir/net.h> and <weir/descriptor.h>. */
+#include "io/net.h"
+
+#include "base/clock.h"
+#include "io/descriptor.h"
+
+#include <weir/descriptor.h>
+#include <weir/net.h>
+#include <weir/task.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+enum { CALL_BYTES_MAX = 0x7ffff000 }; /* what the kernel transfers in one call, at most */
+
+/* Pauses between tries to connect to a unix-domain listener whose backlog is full. */
+static const int64_t pause_min_ns = 1000000;
+static const int64_t pause_max_ns = 64000000;
+
+static bool is_buffer(const void *buffer, size_t bytes)
+{
+    return (buffer || bytes == 0) && bytes <= SSIZE_MAX;
+}
+
+static bool is_address(const struct sockaddr *address, socklen_t bytes)
+{
+    return address && bytes >= sizeof address->sa_family &&
+           bytes <= sizeof(struct sockaddr_storage);
+}
+
+int weir_socket(int domain, int type, int protocol)
+{
+    struct weir__op op = { .fd = -1, .other_fd = domain, .flags = type, .mode = protocol };
+
+    return (int)weir__op_run(WEIR__OP_ID_SOCKET, &op, WEIR_FOREVER);
+}
+
+int weir_bind(int fd, const struct sockaddr *address, socklen_t address_bytes, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = (void *)address, .length = address_bytes };
+
+    if (!is_address(address, address_bytes))
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_BIND, &op, deadline_ns);
+}
+
+int weir_listen(int fd, int backlog)
+{
+    struct weir__op op = { .fd = fd, .mode = backlog };
+
+    return (int)weir__op_run(WEIR__OP_ID_LISTEN, &op, WEIR_FOREVER);
+}
+
+int weir_accept(int fd, struct sockaddr *address, socklen_t *address_bytes, int flags,
+                int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = address, .other_address = address_bytes };
+    int accepted;
+
+    if (address && !address_bytes)
+        return -EINVAL;
+    op.flags = flags;
+    accepted = (int)weir__op_run(WEIR__OP_ID_ACCEPT, &op, deadline_ns);
+    if (accepted >= 0)
+        weir__descriptor_forget(accepted);
+    return accepted;
+}
+
+int weir__net_try_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,
+                          int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = (void *)address, .length = address_bytes };
+
+    return (int)weir__op_run(WEIR__OP_ID_CONNECT, &op, deadline_ns);
+}
+
+int weir_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,
+                 int64_t deadline_ns)
+{
+    int64_t pause_ns = pause_min_ns;
+
+    if (!is_address(address, address_bytes))
+        return -EINVAL;
+    for (;;) {
+        int result = weir__net_try_connect(fd, address, address_bytes, deadline_ns);
+        int64_t now_ns, next_ns;
+
+        if (result != -EAGAIN || deadline_ns == WEIR_NOW || address->sa_family != AF_UNIX)
+            return result;
+        now_ns = weir__clock_now();
+        if (now_ns >= deadline_ns)
+            return -ETIME;
+        next_ns = weir__clock_add(now_ns, pause_ns);
+        result = weir_sleep(next_ns < deadline_ns ? next_ns : deadline_ns);
+        if (result < 0)
+            return result;
+        pause_ns = pause_ns < pause_max_ns ? pause_ns * 2 : pause_max_ns;
+    }
+}
+
+/* One op on one buffer. */
+static ssize_t transfer(enum weir__op_id id, int fd, void *buffer, size_t bytes, int flags,
+                        int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = buffer, .flags = flags };
+
+    if (!is_buffer(buffer, bytes))
+        return -EINVAL;
+    op.length = bytes < CALL_BYTES_MAX ? bytes : CALL_BYTES_MAX;
+    return weir__op_run(id, &op, deadline_ns);
+}
+
+ssize_t weir_recv(int fd, void *buffer, size_t bytes, int flags, int64_t deadline_ns)
+{
+    return transfer(WEIR__OP_ID_RECV, fd, buffer, bytes, flags, deadline_ns);
+}
+
+ssize_t weir_send(int fd, const void *buffer, size_t bytes, int flags, int64_t deadline_ns)
+{
+    return transfer(WEIR__OP_ID_SEND, fd, (void *)buffer, bytes, flags, deadline_ns);
+}
+
+/* The descriptors in a message are new numbers. */
+static void forget_received(struct msghdr *message)
+{
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        size_t bytes = part->cmsg_len - CMSG_LEN(0);
+
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
+            weir__descriptor_forget(fd);
+        }
+    }
+}
+
+ssize_t weir_recvmsg(int fd, struct msghdr *message, int flags, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = message, .flags = flags };
+    ssize_t result;
+
+    if (!message)
+        return -EINVAL;
+    result = weir__op_run(WEIR__OP_ID_RECVMSG, &op, deadline_ns);
+    if (result >= 0 && message->msg_controllen > 0)
+        forget_received(message);
+    return result;
+}
+
+ssize_t weir_sendmsg(int fd, const struct msghdr *message, int flags, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .address = (void *)message, .flags = flags };
+
+    if (!message)
+        return -EINVAL;
+    return weir__op_run(WEIR__OP_ID_SENDMSG, &op, deadline_ns);
+}
+
+/* Both repeat because MSG_WAITALL, which saves trips, may still end short. */
+ssize_t weir_recv_all(int fd, void *buffer, size_t bytes, int flags, int64_t deadline_ns)
+{
+    size_t done_bytes = 0;
+
+    do {
+        ssize_t got = transfer(WEIR__OP_ID_RECV, fd, (char *)buffer + done_bytes,
+                               bytes - done_bytes, flags | MSG_WAITALL, deadline_ns);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        done_bytes += (size_t)got;
+    } while (done_bytes < bytes);
+    return (ssize_t)done_bytes;
+}
+
+ssize_t weir_send_all(int fd, const void *buffer, size_t bytes, int flags, int64_t deadline_ns)
+{
+    size_t done_bytes = 0;
+
+    do {
+        ssize_t put = transfer(WEIR__OP_ID_SEND, fd, (char *)buffer + done_bytes,
+                               bytes - done_bytes, flags | MSG_WAITALL, deadline_ns);
+        if (put < 0)
+            return put;
+        done_bytes += (size_t)put;
+    } while (done_bytes < bytes);
+    return (ssize_t)done_bytes;
+}
+
+int weir_shutdown(int fd, int how)
+{
+    struct weir__op op = { .fd = fd, .flags = how };
+
+    return (int)weir__op_run(WEIR__OP_ID_SHUTDOWN, &op, WEIR_FOREVER);
+}
+
+int weir_poll(int fd, short events, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .flags = (unsigned short)events };
+
+    return (int)weir__op_run(WEIR__OP_ID_POLL, &op, deadline_ns);
+}

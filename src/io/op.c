@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* The way of an operation through the runtime; see op.h for the picture. */
+#include "io/op.h"
+
+#include "core/park.h"
+#include "io/descriptor.h"
+#include "io/close.h"
+#include "io/io.h"
+#include "pool/pool.h"
+
+#include <errno.h>
+
+static void count(_Atomic uint64_t *figure)
+{
+    /* relaxed, and no read-modify-write: the loop is the only writer */
+    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+static struct weir__row_stats *row_stats(struct weir__loop *loop, const struct weir__op *op)
+{
+    return &loop->io->rows[op->row - weir__op_rows];
+}
+
+static void count_route(struct weir__loop *loop, const struct weir__op *op, enum weir__route route)
+{
+    static const enum weir_counter totals[WEIR__ROUTE_COUNT] = {
+        [WEIR__ROUTE_INLINE] = WEIR_OPS_INLINE,
+        [WEIR__ROUTE_RING] = WEIR_OPS_RING,
+        [WEIR__ROUTE_POOL] = WEIR_OPS_POOL,
+    };
+
+    count(&row_stats(loop, op)->routed[route]);
+    weir__counter_add(&loop->counters, totals[route], 1);
+}
+
+static void count_failure(struct weir__loop *loop, const struct weir__op *op, int64_t result)
+{
+    struct weir__row_stats *stats = row_stats(loop, op);
+
+    count(&stats->failed);
+    if (result == -ECANCELED) {
+        count(&stats->cancelled);
+        weir__counter_add(&loop->counters, WEIR_OPS_CANCELLED, 1);
+    } else if (result == -ETIME || result == -EAGAIN) {
+        count(&stats->expired);
+        weir__counter_add(&loop->counters, WEIR_OPS_EXPIRED, 1);
+    }
+}
+
+/* One of the op's completions has come. */
+static void completion_came(struct weir__op *op)
+{
+    WEIR_DEBUG_ASSERT(op->awaited > 0);
+    if (--op->awaited == 0)
+        weir__wait_fire(op->wait, 0);
+}
+
+static void op_completed(struct weir__completion *completion, int result, uint32_t flags)
+{
+    struct weir__op *op = WEIR_CONTAINER_OF(completion, struct weir__op, completion);
+
+    (void)flags;
+    op->result = result;
+    completion_came(op);
+}
+
+/* What the cancel itself answers is advice: the op's own completion follows, or has come. */
+static void cancel_completed(struct weir__completion *completion, int result, uint32_t flags)
+{
+    (void)result;
+    (void)flags;
+    completion_came(WEIR_CONTAINER_OF(completion, struct weir__op, cancel_completion));
+}
+
+/* An op in the kernel cannot be left; it can only be asked to end. */
+static void ask_kernel(struct weir__wait *wait, int reason)
+{
+    struct weir__op *op = wait->subject;
+    struct io_uring_sqe *sqe;
+
+    if (!op->reason)
+        op->reason = reason;
+    if (op->cancel_sent || op->awaited == 0)
+        return;
+    op->cancel_sent = true;
+    op->awaited++;
+    sqe = weir__ring_sqe(&wait->loop->ring);
+    io_uring_prep_cancel(sqe, &op->completion, 0);
+    op->cancel_completion.complete = cancel_completed;
+    weir__ring_complete_to(sqe, &op->cancel_completion);
+}
+
+void weir__op_interrupt(struct weir__op *op, int reason)
+{
+    if (!op->reason)
+        op->reason = reason;
+    weir__wait_interrupt(op->wait, reason);
+}
+
+/* The kernel's word on an op that was asked to end. */
+static int64_t kernel_result(const struct weir__op *op)
+{
+    bool ended_early = op->result == -ECANCELED || op->result == -EINTR;
+
+    return ended_early && op->reason ? op->reason : op->result;
+}
+
+static int64_t submit(struct weir__loop *loop, struct weir__op *op)
+{
+    struct weir__wait *wait = op->wait;
+    int64_t deadline_ns = op->deadline_ns;
+    struct io_uring_sqe *sqe = weir__ring_sqe(&loop->ring);
+    int refusal = op->row->holds == WEIR__HOLDS_POLLABLE ? weir__wait_refuse(deadline_ns) : 0;
+
+    op->row->prep(op, sqe);
+    op->completion.complete = op_completed;
+    weir__ring_complete_to(sqe, &op->completion);
+    op->awaited = 1;
+    weir__wait_begin(wait);
+    wait->interrupt = ask_kernel;
+    wait->subject = op;
+    if (refusal < 0) { /* a try: the op and its cancel go to the kernel together, in this order */
+        ask_kernel(wait, refusal);
+        deadline_ns = WEIR_FOREVER;
+    }
+    weir__wait_park(wait, deadline_ns,
+                    op->row->is_release ? WEIR__PARK_RELEASE : WEIR__PARK_CANCELLABLE);
+    return kernel_result(op);
+}
+
+static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
+{
+    struct weir__credits *credits = &loop->io->credits[op->row->class];
+    int64_t result;
+    int error;
+
+    if (op->row->class == WEIR__CLASS_UNBOUNDED) {
+        count_route(loop, op, WEIR__ROUTE_RING);
+        return submit(loop, op);
+    }
+    error = weir__wait_refuse(op->deadline_ns);
+    if (error >= 0)
+        error = weir__credits_take(credits, op->deadline_ns);
+    if (error < 0)
+        return error;
+    if (op->reason) { /* closed while it waited for its credit */
+        result = op->reason;
+    } else {
+        count_route(loop, op, WEIR__ROUTE_RING);
+        result = submit(loop, op);
+    }
+    weir__credits_give(credits);
+    return result;
+}
+
+/* On a pool thread. */
+static int call_op(void *arg)
+{
+    struct weir__op *op = arg;
+
+    op->result = op->row->call(op);
+    return 0;
+}
+
+static int64_t run_on_pool(struct weir__loop *loop, struct weir__op *op)
+{
+    struct weir__pool *pool = loop->runtime->pool;
+    int error;
+
+    if (op->row->is_release)
+        error = weir__pool_call_release(pool, call_op, op);
+    else
+        error = weir__pool_call(pool, call_op, op, op->deadline_ns);
+    if (error < 0)
+        return error;
+    count_route(loop, op, WEIR__ROUTE_POOL);
+    return op->result;
+}
+
+static int64_t run_inline(struct weir__loop *loop, struct weir__op *op)
+{
+    int64_t result = op->row->call(op);
+
+    count_route(loop, op, WEIR__ROUTE_INLINE);
+    weir__sched_pay(loop);
+    return result;
+}
+
+/* What the attempt has got counts, whatever becomes of the rest. */
+static int64_t with_attempt(const struct weir__op *op, int64_t result)
+{
+    if (op->done_bytes == 0)
+        return result;
+    return (int64_t)op->done_bytes + (result > 0 ? result : 0);
+}
+
+static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
+{
+    const struct weir__op_row *row = op->row;
+
+    if (row->attempt) {
+        int64_t result = row->attempt(op);
+
+        if (result != -EAGAIN) {
+            count_route(loop, op, WEIR__ROUTE_INLINE);
+            weir__sched_pay(loop);
+            return with_attempt(op, result);
+        }
+    }
+    if (WEIR_UNLIKELY(op->reason)) /* closed between the steps of the attempt */
+        return with_attempt(op, op->reason);
+    switch (row->choose ? row->choose(op) : row->route) {
+    case WEIR__ROUTE_INLINE:
+        return with_attempt(op, run_inline(loop, op));
+    case WEIR__ROUTE_RING:
+        return with_attempt(op, run_on_ring(loop, op));
+    default:
+        return with_attempt(op, run_on_pool(loop, op));
+    }
+}
+
+static int learn_kind(void *arg)
+{
+    return weir__descriptor_learn(((struct weir__op *)arg)->fd);
+}
+
+/* Takes part in the descriptor's life, or says why not. */
+static int hold(struct weir__loop *loop, struct weir__op *op)
+{
+    bool pollable = op->row->holds == WEIR__HOLDS_POLLABLE;
+    int error = weir__descriptor_enter(op->fd, loop->io->home, pollable);
+
+    if (error < 0)
+        return error;
+    weir__list_append(&loop->io->ops, &op->link);
+    if (!pollable && WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
+        error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
+    return error;
+}
+
+static void let_go(struct weir__loop *loop, struct weir__op *op)
+{
+    weir__list_unlink(&op->link);
+    weir__descriptor_leave(op->fd);
+    if (WEIR_UNLIKELY(!weir__list_empty(&loop->io->closers)))
+        weir__close_notify(loop->io, op->fd);
+}
+
+/* The op of a task on its loop, with its row's holds respected. */
+static int64_t run(struct weir__loop *loop, struct weir__op *op)
+{
+    int64_t result;
+
+    weir__list_init(&op->link);
+    if (op->row->holds == WEIR__HOLDS_NOTHING)
+        return dispatch(loop, op);
+    result = hold(loop, op);
+    if (result >= 0)
+        result = dispatch(loop, op);
+    if (!weir__list_empty(&op->link))
+        let_go(loop, op);
+    return result;
+}
+
+int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_ns)
+{
+    struct weir__loop *loop = weir__loop_current;
+    int64_t result;
+
+    if (WEIR_UNLIKELY(!loop))
+        return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
+    op->row = &weir__op_rows[id];
+    op->deadline_ns = deadline_ns;
+    op->wait = &loop->current->wait;
+    if (WEIR_UNLIKELY(weir__task_is_interrupted(loop->current)) && !op->row->is_release)
+        result = -ECANCELED;
+    else
+        result = run(loop, op);
+    if (WEIR_UNLIKELY(result < 0))
+        count_failure(loop, op, result);
+    return result;
+}

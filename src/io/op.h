@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One operation: a row of the table, its arguments, and its way through the runtime.
+ *
+ *   weir__op_run
+ *     |  refused: not in a task, cancelled, descriptor being closed or in use on another loop
+ *     v
+ *   attempt (rows that have one): the kernel may answer at once, without blocking ----> result
+ *     |
+ *     v
+ *   route: INLINE  the row's call, here and now ------------------------------------> result
+ *          POOL    the row's call, on a pool thread; the task parks -----------------> result
+ *          RING    a credit if the row's class is bounded, prep, park
+ *                     |                     |  deadline or cancel: ask the kernel to cancel
+ *                     v                     v
+ *                   terminal completion of the op, and of the cancel if one was sent -> result
+ *
+ * An op lives in the frame of its parked task until the kernel is done with it: the task returns
+ * only after the terminal completion, and after the cancel's own. So user_data (the address) is
+ * unique while anything in the kernel refers to it. What a cancel answers is advice: the op's own
+ * completion is the result, and a success that won the race is returned as one.
+ */
+#ifndef WEIR_IO_OP_H
+#define WEIR_IO_OP_H
+
+#include "base/list.h"
+#include "core/wait.h"
+#include "ring/ring.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct weir__op;
+
+enum weir__op_id {
+    /* files */
+    WEIR__OP_ID_OPENAT,
+    WEIR__OP_ID_PREAD,
+    WEIR__OP_ID_PWRITE,
+    WEIR__OP_ID_PREADV,
+    WEIR__OP_ID_PWRITEV,
+    WEIR__OP_ID_FSYNC,
+    WEIR__OP_ID_FDATASYNC,
+    WEIR__OP_ID_STATX,
+    WEIR__OP_ID_UNLINKAT,
+    WEIR__OP_ID_RENAMEAT,
+    WEIR__OP_ID_MKDIRAT,
+    WEIR__OP_ID_FALLOCATE,
+    WEIR__OP_ID_FTRUNCATE,
+    /* sockets */
+    WEIR__OP_ID_SOCKET,
+    WEIR__OP_ID_BIND,
+    WEIR__OP_ID_LISTEN,
+    WEIR__OP_ID_ACCEPT,
+    WEIR__OP_ID_CONNECT,
+    WEIR__OP_ID_RECV,
+    WEIR__OP_ID_SEND,
+    WEIR__OP_ID_RECVMSG,
+    WEIR__OP_ID_SENDMSG,
+    WEIR__OP_ID_SHUTDOWN,
+    /* any descriptor */
+    WEIR__OP_ID_POLL,
+    WEIR__OP_ID_CLOSE,
+    WEIR__OP_ID_COUNT,
+};
+
+enum weir__route {
+    WEIR__ROUTE_INLINE,
+    WEIR__ROUTE_RING,
+    WEIR__ROUTE_POOL,
+    WEIR__ROUTE_COUNT,
+};
+
+/* Which submission queue bounds an op on the ring. What merely waits for a peer has none. */
+enum weir__op_class {
+    WEIR__CLASS_UNBOUNDED,
+    WEIR__CLASS_DISK_READ,
+    WEIR__CLASS_DISK_WRITE,
+    WEIR__CLASS_COUNT,
+};
+
+/* What an op does to the descriptor table. */
+enum weir__op_holds {
+    WEIR__HOLDS_NOTHING,  /* works on a path, or makes a descriptor */
+    WEIR__HOLDS_FILE,     /* any loop may work on it */
+    WEIR__HOLDS_POLLABLE, /* one loop at a time; a deadline or WEIR_NOW takes effect at once */
+};
+
+struct weir__op_row {
+    const char *name;
+    const char *why;      /* why it runs where it runs, in a few words */
+    unsigned since;       /* first kernel whose ring has it, as 601 for 6.1; 0: never on the ring */
+    enum weir__route route; /* where it runs unless `choose` says otherwise */
+    enum weir__op_class class; /* while on the ring */
+    enum weir__op_holds holds;
+    bool is_release; /* a release call: not interrupted */
+    /* By the descriptor and the arguments; optional. */
+    enum weir__route (*choose)(const struct weir__op *op);
+    /* A non-blocking try: its result, or -EAGAIN to go on (having advanced op->done_bytes and the
+     * arguments by what it got); optional. */
+    int64_t (*attempt)(struct weir__op *op);
+    /* Fills a submission entry; needed where the route may be RING. */
+    void (*prep)(struct weir__op *op, struct io_uring_sqe *sqe);
+    /* The kernel call itself, which may block; needed where the route may be INLINE or POOL. */
+    int64_t (*call)(struct weir__op *op);
+};
+
+/* The arguments are as wide as any row needs; a row names what it uses in its prep. */
+struct weir__op {
+    const struct weir__op_row *row;
+    int fd;       /* what it works on, or the directory of its path; -1 for none */
+    int flags;    /* O_*, MSG_*, AT_*, poll events, ... */
+    int mode;     /* permissions, backlog, whence, ... */
+    int other_fd; /* renameat's second directory */
+    void *address; /* buffer, path, iovecs, msghdr, sockaddr */
+    size_t length; /* bytes, iovec count, sockaddr length */
+    void *other_address; /* second path, result structure, address length */
+    int64_t offset;
+    size_t done_bytes; /* got by the attempt; added to the result */
+    int64_t deadline_ns;
+
+    /* The op's own. */
+    struct weir__completion completion;
+    struct weir__completion cancel_completion;
+    struct weir__wait *wait;
+    struct weir__list link; /* among the loop's ops, while it runs */
+    int64_t result;
+    int reason;       /* why it was interrupted; 0: it was not */
+    uint8_t awaited;  /* completions that have not come */
+    bool cancel_sent;
+};
+
+/* The one table; table.c. */
+extern const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT];
+
+/* Runs the operation to its end. `op` has its arguments set, and is zero otherwise. */
+int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_ns);
+
+/* Home loop: asks an op to end, in whatever stage it waits. `reason` is what it returns if it does;
+ * the first reason stands. */
+void weir__op_interrupt(struct weir__op *op, int reason);
+
+#endif

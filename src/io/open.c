@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening. A path may lead to a cold disk, a dead server or a FIFO, so it is the pool's business;
+ * except for what is proven to be at hand: a path that the dentry cache resolves (openat2 with
+ * RESOLVE_CACHED) to a file or directory on a local disk. That is looked at through O_PATH first,
+ * since to open a FIFO or a device is an effect already: a writer who waits for a reader would see
+ * one come and go.
+ */
+#include "base/kernel.h"
+#include "io/descriptor.h"
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* What makes or empties files goes to the disk; with O_PATH nothing is opened at all. */
+enum { POOL_FLAGS = O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) };
+
+/* Whether a path is at hand and leads to what opens at once. Device 0 stands for file systems
+ * without a disk of their own: remote, stacked or in user space, which may ask anybody. */
+static bool at_hand(const struct weir__op *op)
+{
+    int look = O_PATH | O_CLOEXEC | (op->flags & (O_NOFOLLOW | O_DIRECTORY));
+    int fd = weir__kernel_open_cached(op->fd, op->address, look);
+    struct statx file;
+    int error;
+
+    if (fd < 0)
+        return false;
+    error = weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &file);
+    weir__kernel_close(fd);
+    return error >= 0 && (S_ISREG(file.stx_mode) || S_ISDIR(file.stx_mode)) &&
+           file.stx_dev_major != 0;
+}
+
+int64_t weir__file_attempt_openat(struct weir__op *op)
+{
+    int fd;
+
+    if ((op->flags & POOL_FLAGS) || !at_hand(op))
+        return -EAGAIN;
+    /* O_NONBLOCK, so that a lease is not waited for, nor a FIFO that has taken the name since. */
+    fd = weir__kernel_open_cached(op->fd, op->address, op->flags | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -EAGAIN; /* whatever it is, the pool's try decides */
+    weir__descriptor_forget(fd);
+    if (weir__descriptor_learn(fd) < 0 || weir__descriptor_kind(fd) == WEIR__FD_PIPE) {
+        weir__kernel_close(fd);
+        return -EAGAIN;
+    }
+    if (!(op->flags & O_NONBLOCK))
+        weir__kernel_set_flags(fd, op->flags);
+    return fd;
+}
+
+int64_t weir__file_call_openat(struct weir__op *op)
+{
+    int fd = weir__kernel_openat(op->fd, op->address, op->flags | O_CLOEXEC, (mode_t)op->mode);
+
+    if (fd >= 0) {
+        weir__descriptor_forget(fd);
+        weir__descriptor_learn(fd); /* here, where it may block; failing, it is tried again */
+    }
+    return fd;
+}

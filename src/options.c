@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of numeric options, with default and range of each, and what the machine allows. */
+#include "options.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KIB INT64_C(1024)
+#define GIB (KIB * KIB * KIB)
+#define MS  INT64_C(1000000)
+
+enum kind { KIND_UNSIGNED, KIND_SIZE, KIND_INT64 };
+
+#define FIELD(name) #name, offsetof(struct weir_options, name)
+
+/* 0 means `standard`; anything else must lie in [least, most]. */
+static const struct row {
+    const char *name;
+    size_t offset;
+    enum kind kind;
+    int64_t standard;
+    int64_t least;
+    int64_t most;
+} rows[] = {
+    { FIELD(ring_entries), KIND_UNSIGNED, 256, 8, 32768 },
+    { FIELD(spin_max_ns), KIND_INT64, 30000, INT64_MIN, 1000 * MS },
+    { FIELD(tasks_per_loop), KIND_UNSIGNED, 262144, 1, 1 << 26 },
+    { FIELD(remote_spawns), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(stack_bytes), KIND_SIZE, 64 * KIB, 16 * KIB, GIB },
+    { FIELD(stack_total_bytes), KIND_SIZE, 0, 16 * KIB, INT64_MAX },
+    { FIELD(stacks_kept), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(submission_limit), KIND_UNSIGNED, 64, 1, 1 << 20 },
+    { FIELD(submission_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(pool_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
+    { FIELD(pool_threads_max), KIND_UNSIGNED, 64, 1, 1024 },
+    { FIELD(pool_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(pool_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(pool_idle_ns), KIND_INT64, 5000 * MS, 1, INT64_MAX },
+};
+
+static int64_t get(const struct weir_options *options, const struct row *row)
+{
+    const char *field = (const char *)options + row->offset;
+    unsigned narrow;
+    int64_t wide;
+
+    if (row->kind == KIND_UNSIGNED) {
+        memcpy(&narrow, field, sizeof narrow);
+        return (int64_t)narrow;
+    }
+    memcpy(&wide, field, sizeof wide);
+    return wide;
+}
+
+static void set(struct weir_options *options, const struct row *row, int64_t value)
+{
+    char *field = (char *)options + row->offset;
+    unsigned narrow = (unsigned)value;
+
+    if (row->kind == KIND_UNSIGNED)
+        memcpy(field, &narrow, sizeof narrow);
+    else
+        memcpy(field, &value, sizeof value);
+}
+
+static int refuse(char *why, size_t why_bytes, const char *name, const char *reason)
+{
+    snprintf(why, why_bytes, "weir_options.%s %s", name, reason);
+    return -EINVAL;
+}
+
+static int fill_rows(struct weir_options *options, char *why, size_t why_bytes)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct row *row = &rows[i];
+        int64_t value = get(options, row);
+
+        if (value == 0) {
+            set(options, row, row->standard);
+        } else if (value < row->least || value > row->most) {
+            snprintf(why, why_bytes, "weir_options.%s is %lld; it must be 0 or from %lld to %lld",
+                     row->name, (long long)value, (long long)row->least, (long long)row->most);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int check_rest(const struct weir_options *options, char *why, size_t why_bytes)
+{
+    if (options->loop_count > WEIR__LOOPS_MAX)
+        return refuse(why, why_bytes, "loop_count", "is above 256");
+    if (options->ring_entries & (options->ring_entries - 1))
+        return refuse(why, why_bytes, "ring_entries", "is not a power of two");
+    if (options->without_features >= WEIR_FEATURE_NO_IOWAIT << 1)
+        return refuse(why, why_bytes, "without_features", "has a bit that names no feature");
+    if (options->submission_when_full > WEIR_WHEN_FULL_EXPIRE)
+        return refuse(why, why_bytes, "submission_when_full", "is no enum weir_when_full");
+    if (options->pool_when_full > WEIR_WHEN_FULL_EXPIRE)
+        return refuse(why, why_bytes, "pool_when_full", "is no enum weir_when_full");
+    if (options->pool_threads_min > options->pool_threads_max)
+        return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i])
+            return refuse(why, why_bytes, "reserved", "is not zero");
+    return 0;
+}
+
+int weir__options_fill(struct weir_options *options, const struct weir_options *given,
+                       const struct weir__machine *machine, bool one_loop, char *why,
+                       size_t why_bytes)
+{
+    int error;
+
+    *options = given ? *given : (struct weir_options){ 0 };
+    if (options->size && options->size != sizeof *options)
+        return refuse(why, why_bytes, "size", "is not sizeof(struct weir_options)");
+    error = fill_rows(options, why, why_bytes);
+    if (error >= 0)
+        error = check_rest(options, why, why_bytes);
+    if (error < 0)
+        return error;
+    if (!options->loop_count) {
+        options->loop_count = one_loop ? 1 : machine->cpu_count;
+        if (machine->quota_cpus && machine->quota_cpus < options->loop_count)
+            options->loop_count = machine->quota_cpus;
+    }
+    if (machine->quota_cpus || machine->cpu_count == 1)
+        options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */
+    return 0;
+}
+
+/* cgroup v2: "max 100000" or "QUOTA PERIOD", in the process's own group. */
+static unsigned read_quota(void)
+{
+    char line[512] = "", path[1024], quota_text[32] = "";
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    long long quota, period = 0;
+
+    while (file && fgets(line, sizeof line, file) && strncmp(line, "0::", 3) != 0)
+        line[0] = 0;
+    if (file)
+        fclose(file);
+    if (strncmp(line, "0::", 3) != 0)
+        return 0;
+    line[strcspn(line, "\n")] = 0;
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", line + 3);
+    file = fopen(path, "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%31s %lld", quota_text, &period) != 2)
+        period = 0;
+    fclose(file);
+    if (period <= 0 || sscanf(quota_text, "%lld", &quota) != 1 || quota <= 0)
+        return 0;
+    return (unsigned)((quota + period - 1) / period);
+}
+
+void weir__machine_read(struct weir__machine *machine)
+{
+    cpu_set_t mask;
+
+    *machine = (struct weir__machine){ .quota_cpus = read_quota() };
+    if (sched_getaffinity(0, sizeof mask, &mask) < 0) {
+        machine->cpu_count = 1;
+        return;
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE && machine->cpu_count < WEIR__LOOPS_MAX; cpu++)
+        if (CPU_ISSET((size_t)cpu, &mask))
+            machine->cpus[machine->cpu_count++] = cpu;
+}

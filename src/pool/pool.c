@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* The pool's verbs: admission, the queue as the waiting task sees it, figures; see thread.h for
+ * what holds. */
+#include "pool/pool.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "core/loop.h"
+#include "core/park.h"
+#include "pool/thread.h"
+
+#include <errno.h>
+
+/* Home loop: the job is taken back, unless a thread has it: then its result is waited for. */
+static void leave_queue(struct weir__wait *wait, int reason)
+{
+    struct weir__job *job = wait->subject;
+    struct weir__pool *pool = job->pool;
+    bool queued;
+
+    if (job->is_release)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    queued = !weir__list_empty(&job->link);
+    if (queued) {
+        weir__list_unlink(&job->link);
+        pool->job_count--;
+        if (reason == -ETIME)
+            pool->stats.jobs_expired++;
+        else
+            pool->stats.jobs_cancelled++;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (!queued)
+        return;
+    weir__credits_give(&pool->credits);
+    weir__wait_fire(wait, reason);
+}
+
+/* From an admitted job to its result. */
+static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park_flags)
+{
+    struct weir__pool_help help;
+    size_t waiting_count;
+    int code;
+
+    job->pool = pool;
+    job->wait = weir__wait_self();
+    weir__wait_begin(job->wait);
+    job->wait->interrupt = leave_queue;
+    job->wait->subject = job;
+    job->queued_ns = weir__clock_now();
+    pthread_mutex_lock(&pool->mutex);
+    weir__list_append(&pool->jobs, &job->link);
+    pool->job_count++;
+    waiting_count = weir__pool_waiting(pool);
+    if (pool->stats.queued_max < waiting_count)
+        pool->stats.queued_max = waiting_count;
+    help = weir__pool_find_help(pool, job->queued_ns);
+    pthread_mutex_unlock(&pool->mutex);
+    weir__pool_call_help(pool, help);
+    code = weir__wait_park(job->wait, job->deadline_ns, park_flags);
+    return code < 0 ? code : job->result;
+}
+
+/* A job that got no credit never was in the queue, but waited for it. */
+static void count_unadmitted(struct weir__pool *pool, int error, int64_t deadline_ns)
+{
+    bool expired = error == -ETIME && deadline_ns <= weir__clock_now();
+
+    pthread_mutex_lock(&pool->mutex);
+    if (expired)
+        pool->stats.jobs_expired++;
+    else if (error == -ECANCELED)
+        pool->stats.jobs_cancelled++;
+    else
+        pool->stats.jobs_refused++;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+int weir__pool_call(struct weir__pool *pool, weir_pool_fn *fn, void *arg, int64_t deadline_ns)
+{
+    struct weir__job job = { .fn = fn, .arg = arg, .deadline_ns = deadline_ns };
+    int error = weir__wait_check();
+
+    if (error >= 0)
+        error = weir__wait_refuse(deadline_ns);
+    if (error < 0)
+        return error;
+    error = weir__credits_take(&pool->credits, deadline_ns);
+    if (error < 0) {
+        count_unadmitted(pool, error, deadline_ns);
+        return error;
+    }
+    return run_job(pool, &job, WEIR__PARK_CANCELLABLE);
+}
+
+int weir__pool_call_release(struct weir__pool *pool, weir_pool_fn *fn, void *arg)
+{
+    struct weir__job job = {
+        .fn = fn,
+        .arg = arg,
+        .is_release = true,
+        .deadline_ns = WEIR_FOREVER,
+    };
+
+    return run_job(pool, &job, WEIR__PARK_RELEASE);
+}
+
+/* The pool of the calling task's runtime, or why there is none. */
+static int find_pool(struct weir__pool **pool)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (loop) {
+        *pool = loop->runtime->pool;
+        return 0;
+    }
+    return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
+}
+
+int weir_pool_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
+{
+    struct weir__pool *pool;
+    int error = find_pool(&pool);
+
+    if (!fn)
+        return -EINVAL;
+    return error < 0 ? error : weir__pool_call(pool, fn, arg, deadline_ns);
+}
+
+int weir_pool_read_stats(struct weir_pool_stats *stats)
+{
+    struct weir__pool *pool;
+    int error = find_pool(&pool);
+
+    if (!stats)
+        return -EINVAL;
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&pool->mutex);
+    *stats = pool->stats;
+    stats->queued = weir__pool_waiting(pool);
+    pthread_mutex_unlock(&pool->mutex);
+    return 0;
+}
+
+int weir__pool_create(struct weir__pool **out, const struct weir_options *options)
+{
+    struct weir__pool *pool = weir__memory_zalloc(NULL, sizeof *pool);
+    int error;
+
+    if (!pool)
+        return -ENOMEM;
+    pool->threads_min = options->pool_threads_min;
+    pool->threads_max = options->pool_threads_max;
+    pool->idle_ns = options->pool_idle_ns;
+    pool->has_cpus = pthread_getaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus) == 0;
+    weir__credits_init(&pool->credits,
+                       (size_t)options->pool_threads_max + options->pool_queue_limit,
+                       options->pool_when_full, options->pool_wait_ns);
+    weir__list_init(&pool->jobs);
+    weir__list_init(&pool->idle);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->all_ended, NULL);
+    error = weir__pool_start(pool);
+    if (error < 0)
+        goto free_pool;
+    *out = pool;
+    return 0;
+
+free_pool:
+    pthread_cond_destroy(&pool->all_ended);
+    pthread_mutex_destroy(&pool->mutex);
+    weir__memory_free(pool);
+    return error;
+}
+
+void weir__pool_destroy(struct weir__pool *pool)
+{
+    weir__pool_stop(pool);
+    pthread_cond_destroy(&pool->all_ended);
+    pthread_mutex_destroy(&pool->mutex);
+    weir__memory_free(pool);
+}

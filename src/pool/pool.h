@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The pool of threads for what can only block; the public verbs are in <weir/pool.h>. */
+#ifndef WEIR_POOL_POOL_H
+#define WEIR_POOL_POOL_H
+
+#include <weir/pool.h>
+#include <weir/runtime.h>
+
+struct weir__pool;
+
+/* Makes the pool of a runtime, from filled-in options, with its first thread; more start as jobs
+ * come. Returns 0, -ENOMEM, or -EAGAIN when no thread can be had. */
+int weir__pool_create(struct weir__pool **pool, const struct weir_options *options);
+
+/* No job is queued or running any more. Joins every thread. */
+void weir__pool_destroy(struct weir__pool *pool);
+
+/* As weir_pool_run, on a given pool, from a task. */
+int weir__pool_call(struct weir__pool *pool, weir_pool_fn *fn, void *arg, int64_t deadline_ns);
+
+/*
+ * The same for a release call, which must be done whatever happens: a cancel does not interrupt it,
+ * a full queue does not refuse it, and it waits for its turn as long as it takes. Returns what fn
+ * returned.
+ */
+int weir__pool_call_release(struct weir__pool *pool, weir_pool_fn *fn, void *arg);
+
+#endif

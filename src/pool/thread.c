@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The threads of a pool: how they start, take jobs, rest and end; see thread.h for what holds.
+ *
+ * A thread that ends joins the one that ended before it, so at most one is unjoined, and joining
+ * the last joins all.
+ */
+#include "pool/thread.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "core/park.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    NS_PER_SECOND = 1000000000,
+    LATE_NS = 50000,     /* a thread that has been coming for longer is not waited for */
+    NAME_COUNT = 100000, /* "weir-pool-N" has room for five digits */
+};
+
+/* weir__pool_thread.word: its thread goes from AWAKE to ASLEEP and back, others to WOKEN. */
+enum { AWAKE, ASLEEP, WOKEN };
+
+struct weir__pool_thread {
+    struct weir__list link; /* in weir__pool.idle, under its mutex */
+    struct weir__pool *pool;
+    pthread_t handle;
+    unsigned number;
+    bool coming; /* under the mutex: counted in coming_count */
+    bool ended;  /* its own */
+    atomic_uint word;
+    int64_t idle_end_ns;                /* when it ends if it is still idle */
+    struct weir__pool_thread *previous; /* the one that ended before it, to be joined */
+};
+
+/* Under the mutex: takes an idle thread off the list; whether it must be woken in the kernel. */
+static bool call_idle(struct weir__pool *pool, struct weir__pool_thread *thread)
+{
+    weir__list_unlink(&thread->link);
+    thread->coming = true;
+    pool->coming_count++;
+    /* release; pairs with the acquire in is_woken */
+    return atomic_exchange_explicit(&thread->word, WOKEN, memory_order_release) == ASLEEP;
+}
+
+/* The thread may have ended meanwhile: waking an address nobody waits on is harmless. */
+static void wake(struct weir__pool_thread *thread)
+{
+    syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+struct weir__pool_help weir__pool_find_help(struct weir__pool *pool, int64_t now_ns)
+{
+    struct weir__pool_help help = { 0 };
+
+    if (pool->job_count <= pool->coming_count)
+        return help;
+    if (pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS)
+        return help;
+    pool->called_ns = now_ns;
+    if (!weir__list_empty(&pool->idle)) {
+        struct weir__pool_thread *hottest =
+            WEIR_CONTAINER_OF(pool->idle.prev, struct weir__pool_thread, link);
+
+        help.asleep = call_idle(pool, hottest) ? hottest : NULL;
+    } else if (pool->stats.threads < pool->threads_max) {
+        help.start = true;
+        pool->coming_count++;
+        pool->stats.threads++;
+    }
+    return help;
+}
+
+static bool is_woken(struct weir__pool_thread *self)
+{
+    /* acquire; pairs with the release in call_idle */
+    return atomic_load_explicit(&self->word, memory_order_acquire) == WOKEN;
+}
+
+/* Returns true once woken, false when the time to be idle is over. */
+static bool doze(struct weir__pool_thread *self)
+{
+    int64_t end_ns = self->idle_end_ns;
+    struct timespec until = {
+        .tv_sec = (time_t)(end_ns / NS_PER_SECOND),
+        .tv_nsec = (long)(end_ns % NS_PER_SECOND),
+    };
+    unsigned awake = AWAKE;
+
+    /* relaxed: is_woken acquires. A failure means WOKEN, or still ASLEEP from the last time. */
+    atomic_compare_exchange_strong_explicit(&self->word, &awake, ASLEEP, memory_order_relaxed,
+                                            memory_order_relaxed);
+    while (!is_woken(self)) {
+        syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
+                end_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+        if (end_ns != INT64_MAX && !is_woken(self) && weir__clock_now() >= end_ns)
+            return false;
+    }
+    return true;
+}
+
+/* Under the mutex: the thread counts no more, and touches the pool no more. */
+static void end(struct weir__pool_thread *self)
+{
+    struct weir__pool *pool = self->pool;
+
+    weir__list_unlink(&self->link);
+    self->ended = true;
+    self->previous = pool->ended;
+    pool->ended = self;
+    if (--pool->stats.threads == 0)
+        pthread_cond_signal(&pool->all_ended);
+}
+
+/* Under the mutex: the thread, once among the idle, ends at this time. */
+static int64_t idle_end(const struct weir__pool *pool)
+{
+    if (pool->stats.threads <= pool->threads_min)
+        return INT64_MAX;
+    return weir__clock_add(weir__clock_now(), pool->idle_ns);
+}
+
+/* Under the mutex. A thread on its way does not count yet: starting it may fail. */
+static void end_or_stay(struct weir__pool_thread *self)
+{
+    struct weir__pool *pool = self->pool;
+
+    if (pool->stats.threads - pool->coming_count > pool->threads_min)
+        end(self);
+    else
+        self->idle_end_ns = idle_end(pool);
+}
+
+/* Until the thread is woken or has ended. */
+static void rest(struct weir__pool_thread *self)
+{
+    struct weir__pool *pool = self->pool;
+
+    while (!self->ended && !doze(self)) {
+        pthread_mutex_lock(&pool->mutex);
+        if (!weir__list_empty(&self->link)) /* else somebody has just called it */
+            end_or_stay(self);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+/* Under the mutex: no job is left for the thread. */
+static void go_idle(struct weir__pool_thread *self)
+{
+    struct weir__pool *pool = self->pool;
+
+    if (pool->stopping) {
+        end(self);
+        return;
+    }
+    self->idle_end_ns = idle_end(pool);
+    /* relaxed: who calls the thread has the mutex after it */
+    atomic_store_explicit(&self->word, AWAKE, memory_order_relaxed);
+    weir__list_append(&pool->idle, &self->link);
+}
+
+static void count_max(uint64_t *max, uint64_t value)
+{
+    if (*max < value)
+        *max = value;
+}
+
+/* Under the mutex. */
+static void count_done(struct weir__pool *pool, const struct weir__job *job, int64_t now_ns)
+{
+    struct weir_pool_stats *stats = &pool->stats;
+    uint64_t wait_ns, run_ns;
+
+    stats->threads_busy--;
+    if (job->code < 0) {
+        stats->jobs_expired++;
+        return;
+    }
+    /* Its thread may have read the clock first, and then waited for the mutex. */
+    wait_ns = job->started_ns > job->queued_ns ? (uint64_t)(job->started_ns - job->queued_ns) : 0;
+    run_ns = (uint64_t)(now_ns - job->started_ns);
+    stats->jobs_run++;
+    stats->wait_ns += wait_ns;
+    stats->run_ns += run_ns;
+    count_max(&stats->wait_max_ns, wait_ns);
+    count_max(&stats->run_max_ns, run_ns);
+}
+
+/* The credit first: the task that goes on may need it for its next job. */
+static void hand_back(struct weir__pool *pool, struct weir__job *job)
+{
+    bool fired;
+
+    if (!job->is_release)
+        weir__credits_give(&pool->credits);
+    fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
+    WEIR_ASSERT(fired);
+}
+
+/* Under the mutex: the oldest job, or NULL. */
+static struct weir__job *take(struct weir__pool *pool, int64_t now_ns)
+{
+    struct weir__list *link = weir__list_pop(&pool->jobs);
+    struct weir__job *job;
+
+    if (!link)
+        return NULL;
+    job = WEIR_CONTAINER_OF(link, struct weir__job, link);
+    job->started_ns = now_ns;
+    pool->job_count--;
+    pool->stats.threads_busy++;
+    return job;
+}
+
+/* Under the mutex: the thread was woken or started, and is here. */
+static void arrive(struct weir__pool_thread *self)
+{
+    struct weir__pool *pool = self->pool;
+
+    self->coming = false;
+    pool->coming_count--;
+    if (pool->stats.threads_max < pool->stats.threads)
+        pool->stats.threads_max = pool->stats.threads;
+}
+
+/*
+ * One meeting with the others: what was done is counted, the next job is taken, or the thread is
+ * idle before the result is handed back: a task that calls again at once finds it.
+ */
+static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__job *done)
+{
+    struct weir__pool *pool = self->pool;
+    int64_t now_ns = weir__clock_now();
+    struct weir__pool_help help;
+    struct weir__job *job;
+
+    pthread_mutex_lock(&pool->mutex);
+    if (self->coming)
+        arrive(self);
+    if (done)
+        count_done(pool, done, now_ns);
+    job = take(pool, now_ns);
+    if (!job)
+        go_idle(self);
+    help = weir__pool_find_help(pool, now_ns);
+    pthread_mutex_unlock(&pool->mutex);
+    if (done)
+        hand_back(pool, done);
+    weir__pool_call_help(pool, help);
+    return job;
+}
+
+/* A job whose deadline has passed never starts, even if its loop was too busy to take it back. */
+static void run(struct weir__job *job)
+{
+    if (job->deadline_ns <= job->started_ns) {
+        job->code = -ETIME;
+        return;
+    }
+    job->result = job->fn(job->arg);
+    job->code = 0;
+}
+
+static void join(struct weir__pool_thread *thread)
+{
+    if (!thread)
+        return;
+    pthread_join(thread->handle, NULL);
+    weir__memory_free(thread);
+}
+
+static void *work(void *arg)
+{
+    struct weir__pool_thread *self = arg;
+    struct weir__job *job = NULL;
+    char name[16];
+
+    self->handle = pthread_self();
+    snprintf(name, sizeof name, "weir-pool-%u", self->number % NAME_COUNT);
+    pthread_setname_np(self->handle, name);
+    if (self->pool->has_cpus)
+        pthread_setaffinity_np(self->handle, sizeof self->pool->cpus, &self->pool->cpus);
+    while (!self->ended) {
+        job = next_job(self, job);
+        if (job)
+            run(job);
+        else if (!self->ended)
+            rest(self);
+    }
+    join(self->previous);
+    return NULL;
+}
+
+/* Pool threads take no signals but faults: handlers run on the program's own threads. */
+static int create_thread(struct weir__pool_thread *thread)
+{
+    static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+    sigset_t blocked, saved;
+    pthread_t handle;
+    int error;
+
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &saved);
+    error = -pthread_create(&handle, NULL, work, thread);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    return error;
+}
+
+/* A thread that is counted already. */
+static int start_thread(struct weir__pool *pool)
+{
+    struct weir__pool_thread *thread = weir__memory_alloc(NULL, sizeof *thread);
+    int error;
+
+    if (!thread)
+        return -ENOMEM;
+    *thread = (struct weir__pool_thread){
+        .pool = pool,
+        /* relaxed: it only names the thread */
+        .number = atomic_fetch_add_explicit(&pool->started_count, 1, memory_order_relaxed),
+        .coming = true,
+    };
+    weir__list_init(&thread->link);
+    error = create_thread(thread);
+    if (error < 0)
+        weir__memory_free(thread);
+    return error;
+}
+
+void weir__pool_call_help(struct weir__pool *pool, struct weir__pool_help help)
+{
+    if (help.start && start_thread(pool) < 0) {
+        /* The threads there are must do; one that became idle meanwhile is called instead. */
+        pthread_mutex_lock(&pool->mutex);
+        pool->coming_count--;
+        pool->stats.threads--;
+        if (!weir__list_empty(&pool->idle))
+            help = weir__pool_find_help(pool, weir__clock_now());
+        pthread_mutex_unlock(&pool->mutex);
+    }
+    if (help.asleep)
+        wake(help.asleep);
+}
+
+int weir__pool_start(struct weir__pool *pool)
+{
+    pool->coming_count = 1;
+    pool->stats.threads = 1;
+    return start_thread(pool);
+}
+
+void weir__pool_stop(struct weir__pool *pool)
+{
+    struct weir__list *link;
+
+    pthread_mutex_lock(&pool->mutex);
+    WEIR_ASSERT(weir__list_empty(&pool->jobs));
+    pool->stopping = true;
+    while ((link = pool->idle.next) != &pool->idle) {
+        struct weir__pool_thread *thread = WEIR_CONTAINER_OF(link, struct weir__pool_thread, link);
+
+        if (call_idle(pool, thread))
+            wake(thread);
+    }
+    while (pool->stats.threads > 0)
+        pthread_cond_wait(&pool->all_ended, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+    join(pool->ended);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Finding out what this kernel gives, and saying why when it gives nothing. */
+#ifndef WEIR_RING_PROBE_H
+#define WEIR_RING_PROBE_H
+
+#include "ring/ring.h"
+
+/* IORING_* numbers newer than the packaged liburing's header, from the kernel's. */
+enum {
+    WEIR__REGISTER_SEND_MSG_RING = 31, /* Linux 6.13 */
+    WEIR__OP_FTRUNCATE = 55,           /* Linux 6.9 */
+    WEIR__OP_BIND = 56,                /* Linux 6.11 */
+    WEIR__OP_LISTEN = 57,              /* Linux 6.11 */
+};
+#define WEIR__FEAT_NO_IOWAIT  (1u << 17) /* Linux 6.15 */
+#define WEIR__ENTER_NO_IOWAIT (1u << 7)
+
+/* Tries setup flags, newest first; 0 or -errno with the sentence in `why`. */
+int weir__probe_setup(struct weir__ring *ring, const struct weir__ring_options *options, char *why,
+                      size_t why_bytes);
+
+/* Fills ops_supported and the feature bits that need a working ring. */
+void weir__probe_features(struct weir__ring *ring, unsigned without_features);
+
+/* Writes the sentence for a failed setup. */
+void weir__probe_explain(int error, unsigned entries, char *why, size_t why_bytes);
+
+#endif

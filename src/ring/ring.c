@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Submitting, waiting, reaping.
+ *
+ * liburing prepares entries, sets the ring up and probes it. The enter itself is our own call of
+ * io_uring_enter2: one function serves poll and wait, and only so can a wait ask for NO_IOWAIT,
+ * without which an idle ring shows as 100 % iowait to monitoring (Linux 6.1.39 to 6.14).
+ */
+#include "ring/ring.h"
+
+#include "base/assert.h"
+#include "ring/probe.h"
+
+#include <weir/runtime.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { NS_PER_SECOND = 1000000000 };
+
+static void doorbell_rung(struct weir__completion *completion, int result, uint32_t flags)
+{
+    struct weir__ring *ring = (struct weir__ring *)((char *)completion -
+                                                    offsetof(struct weir__ring, doorbell));
+
+    (void)result;
+    (void)flags;
+    ring->doorbell_armed = false;
+}
+
+/* Keeps one read on the eventfd in flight, before each wait. Nothing to do with MSG_RING. */
+static void arm_doorbell(struct weir__ring *ring)
+{
+    struct io_uring_sqe *sqe;
+
+    if (ring->doorbell_fd < 0 || ring->doorbell_armed)
+        return;
+    sqe = weir__ring_sqe(ring);
+    io_uring_prep_read(sqe, ring->doorbell_fd, &ring->doorbell_value, sizeof ring->doorbell_value,
+                       0);
+    weir__ring_complete_to(sqe, &ring->doorbell);
+    ring->doorbell_armed = true;
+}
+
+/* The queues must not be reachable from a forked child: its writes would move our tail. */
+static void keep_from_children(struct weir__ring *ring)
+{
+    struct io_uring *uring = &ring->uring;
+
+    madvise(uring->sq.ring_ptr, uring->sq.ring_sz, MADV_DONTFORK);
+    if (uring->cq.ring_ptr != uring->sq.ring_ptr)
+        madvise(uring->cq.ring_ptr, uring->cq.ring_sz, MADV_DONTFORK);
+    madvise(uring->sq.sqes, uring->sq.ring_entries * sizeof(struct io_uring_sqe), MADV_DONTFORK);
+}
+
+int weir__ring_init(struct weir__ring *ring, const struct weir__ring_options *options, char *why,
+                    size_t why_bytes)
+{
+    int error;
+
+    memset(ring, 0, sizeof *ring);
+    ring->counters = options->counters;
+    ring->doorbell_fd = -1;
+    ring->doorbell.complete = doorbell_rung;
+    error = weir__probe_setup(ring, options, why, why_bytes);
+    if (error < 0)
+        return error;
+    keep_from_children(ring);
+    weir__probe_features(ring, options->without_features);
+    if (ring->features & WEIR_FEATURE_SYNC_MSG_RING)
+        return 0;
+    ring->doorbell_fd = eventfd(0, EFD_CLOEXEC);
+    if (ring->doorbell_fd < 0) {
+        error = -errno;
+        snprintf(why, why_bytes, "eventfd: %s: no descriptor is free for a doorbell; raise ulimit -n",
+                 strerror(-error));
+        io_uring_queue_exit(&ring->uring);
+        return error;
+    }
+    return 0;
+}
+
+void weir__ring_term(struct weir__ring *ring)
+{
+    if (ring->doorbell_armed) {
+        eventfd_write(ring->doorbell_fd, 1);
+        while (ring->doorbell_armed)
+            weir__ring_wait(ring, INT64_MAX);
+    }
+    if (ring->doorbell_fd >= 0)
+        close(ring->doorbell_fd);
+    io_uring_queue_exit(&ring->uring);
+}
+
+/* Delivers every event that is there, then frees their entries with one store. */
+static void reap(struct weir__ring *ring)
+{
+    struct io_uring *uring = &ring->uring;
+    struct io_uring_cqe *cqe;
+    unsigned head, count;
+
+    do {
+        count = 0;
+        io_uring_for_each_cqe (uring, head, cqe) {
+            struct weir__completion *completion =
+                (struct weir__completion *)(uintptr_t)cqe->user_data;
+
+            count++;
+            if (completion)
+                completion->complete(completion, cqe->res, cqe->flags);
+        }
+        io_uring_cq_advance(uring, count);
+        weir__counter_add(ring->counters, WEIR_RING_COMPLETED, count);
+    } while (count);
+}
+
+/* Entries the kernel has not taken yet. */
+static unsigned unsubmitted(const struct io_uring *uring)
+{
+    return uring->sq.sqe_tail - *uring->sq.khead;
+}
+
+/* Makes prepared entries visible to the kernel; returns how many it has not taken yet. */
+static unsigned flush(struct io_uring *uring)
+{
+    struct io_uring_sq *sq = &uring->sq;
+
+    if (sq->sqe_head != sq->sqe_tail) {
+        sq->sqe_head = sq->sqe_tail;
+        /* release; the kernel, in our own enter, acquires the tail before it reads entries */
+        io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+    }
+    return unsubmitted(uring);
+}
+
+/* What an enter may answer besides a count, and must be lived with:
+ * EINTR a signal; ETIME the timeout; EAGAIN, EBUSY memory or an overflow: reap, then try again. */
+static void check_enter(int result)
+{
+    if (result < 0 && result != -EINTR && result != -ETIME && result != -EAGAIN && result != -EBUSY)
+        WEIR_DIE("io_uring_enter failed: %s; a ring may be entered by its own thread only, and "
+                 "never in a forked child",
+                 strerror(-result));
+}
+
+static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_ns)
+{
+    struct io_uring *uring = &ring->uring;
+    unsigned flags = IORING_ENTER_GETEVENTS | ring->enter_flags;
+    unsigned pending = flush(uring);
+    struct __kernel_timespec timeout;
+    struct io_uring_getevents_arg arg = { .sigmask_sz = _NSIG / 8 };
+    int result;
+
+    if (wait_count && (ring->features & WEIR_FEATURE_NO_IOWAIT))
+        flags |= WEIR__ENTER_NO_IOWAIT;
+    if (wait_count && timeout_ns != INT64_MAX) {
+        timeout.tv_sec = timeout_ns / NS_PER_SECOND;
+        timeout.tv_nsec = timeout_ns % NS_PER_SECOND;
+        arg.ts = (uint64_t)(uintptr_t)&timeout;
+        result = io_uring_enter2((unsigned)uring->enter_ring_fd, pending, wait_count,
+                                 flags | IORING_ENTER_EXT_ARG, (sigset_t *)&arg, sizeof arg);
+    } else {
+        result = io_uring_enter2((unsigned)uring->enter_ring_fd, pending, wait_count, flags, NULL,
+                                 _NSIG / 8);
+    }
+    check_enter(result);
+    weir__counter_add(ring->counters, WEIR_RING_ENTERS, 1);
+    weir__counter_add(ring->counters, WEIR_RING_SUBMITTED, pending - unsubmitted(uring));
+    if (WEIR_UNLIKELY(__atomic_load_n(uring->sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW))
+        weir__counter_add(ring->counters, WEIR_RING_OVERFLOWS, 1);
+    reap(ring);
+}
+
+struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+    while (WEIR_UNLIKELY(!sqe)) {
+        enter(ring, 0, 0);
+        sqe = io_uring_get_sqe(&ring->uring);
+    }
+    return sqe;
+}
+
+void weir__ring_poll(struct weir__ring *ring)
+{
+    enter(ring, 0, 0);
+}
+
+void weir__ring_wait(struct weir__ring *ring, int64_t timeout_ns)
+{
+    arm_doorbell(ring);
+    enter(ring, 1, timeout_ns);
+}
+
+void weir__ring_doorbell(struct weir__ring *ring)
+{
+    struct io_uring_sqe sqe = {
+        .opcode = IORING_OP_MSG_RING,
+        .fd = ring->uring.ring_fd,
+    };
+    int error;
+
+    if (ring->doorbell_fd >= 0) {
+        eventfd_write(ring->doorbell_fd, 1);
+        return;
+    }
+    do {
+        error = io_uring_register((unsigned)-1, WEIR__REGISTER_SEND_MSG_RING, &sqe, 1);
+    } while (error == -EAGAIN || error == -ENOMEM);
+    WEIR_ASSERT(error >= 0); /* or a wake would be lost */
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One io_uring per loop: the only code that touches its two queues. Owned by the loop's thread;
+ * only weir__ring_doorbell may be called from elsewhere.
+ *
+ * A submission's user_data is the address of a completion, whose memory must live until the kernel
+ * has posted its last event: so it is unique while it matters, and nothing is looked up.
+ *
+ * The completion queue cannot overflow. It has at least four times the entries of the submission
+ * queue. One enter adds at most the events of what it submits (one submission queue full) and those
+ * of deferred work (max(20, 1) per enter on DEFER_TASKRUN rings), and the queue is reaped empty
+ * after every enter. An overflow would be lossless (NODROP) and is counted all the same.
+ */
+#ifndef WEIR_RING_RING_H
+#define WEIR_RING_RING_H
+
+#include "base/counter.h"
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct weir__completion {
+    /* Runs on the ring's thread during a reap. May not park, and may not submit. */
+    void (*complete)(struct weir__completion *completion, int result, uint32_t flags);
+};
+
+struct weir__ring_options {
+    unsigned entries;          /* a power of two */
+    unsigned without_features; /* enum weir_feature bits */
+    struct weir__counters *counters;
+};
+
+struct weir__ring {
+    struct io_uring uring;
+    unsigned features;    /* enum weir_feature bits obtained */
+    unsigned setup_flags; /* IORING_SETUP_* obtained */
+    unsigned enter_flags; /* IORING_ENTER_REGISTERED_RING when the ring descriptor is registered */
+    unsigned cq_entries;
+    int doorbell_fd; /* eventfd; -1 when MSG_RING rings */
+    uint64_t doorbell_value;
+    struct weir__completion doorbell;
+    bool doorbell_armed;
+    uint8_t ops_supported[256 / 8];
+    struct weir__counters *counters;
+};
+
+/*
+ * Sets the ring up on the calling thread. On failure returns -errno, and `why` holds cause,
+ * evidence and remedy in one sentence each.
+ */
+int weir__ring_init(struct weir__ring *ring, const struct weir__ring_options *options, char *why,
+                    size_t why_bytes);
+
+/* Nothing may be in flight any more, the doorbell aside. */
+void weir__ring_term(struct weir__ring *ring);
+
+/* Whether the kernel knows an IORING_OP_*. */
+static inline bool weir__ring_supports(const struct weir__ring *ring, unsigned opcode)
+{
+    return ring->ops_supported[opcode / 8] >> (opcode % 8) & 1;
+}
+
+/*
+ * A free submission entry, never NULL: a full queue is submitted (and what completed is reaped)
+ * first. The caller prepares it with io_uring_prep_* and then sets its completion.
+ */
+struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring);
+
+/* `completion` NULL: nobody listens to the result. */
+static inline void weir__ring_complete_to(struct io_uring_sqe *sqe,
+                                          struct weir__completion *completion)
+{
+    sqe->user_data = (uint64_t)(uintptr_t)completion;
+}
+
+/* Whether an enter would do anything: entries to submit, or work that waits in the kernel. */
+static inline bool weir__ring_has_work(const struct weir__ring *ring)
+{
+    /* relaxed: the kernel sets the flag and does the work only in our own enter */
+    unsigned kernel_flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED);
+
+    return ring->uring.sq.sqe_tail != ring->uring.sq.sqe_head ||
+           (kernel_flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) ||
+           io_uring_cq_ready(&ring->uring) > 0;
+}
+
+/* Entries that wait to be submitted. */
+static inline unsigned weir__ring_pending(const struct weir__ring *ring)
+{
+    return ring->uring.sq.sqe_tail - ring->uring.sq.sqe_head;
+}
+
+/* Submits, runs the kernel's deferred work, reaps. Does not wait. */
+void weir__ring_poll(struct weir__ring *ring);
+
+/* As poll, but waits for an event, at most timeout_ns (INT64_MAX: without end). */
+void weir__ring_wait(struct weir__ring *ring, int64_t timeout_ns);
+
+/*
+ * Wakes the thread that waits in `ring`, from any thread, also one without a ring. The event counts
+ * as a completion; it carries nothing.
+ */
+void weir__ring_doorbell(struct weir__ring *ring);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* One snapshot of what all loops of a runtime have counted. Stops nobody. */
+#include "base/counter.h"
+#include "core/loop.h"
+#include "io/io.h"
+
+#include <weir/stats.h>
+
+#include <errno.h>
+
+static void add_credits(uint64_t *sums, struct weir__credits *credits)
+{
+    weir__lock_acquire(&credits->lock);
+    sums[WEIR_SUBMISSIONS_NOW] += credits->used;
+    sums[WEIR_SUBMISSIONS_WAITED] += credits->waited_count;
+    sums[WEIR_SUBMISSION_WAIT_NS] += credits->wait_ns;
+    sums[WEIR_SUBMISSIONS_REFUSED] += credits->refused_count;
+    sums[WEIR_SUBMISSIONS_EXPIRED] += credits->expired_count;
+    weir__lock_release(&credits->lock);
+}
+
+static void add_loop(uint64_t *sums, struct weir__loop *loop)
+{
+    for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
+        sums[id] += weir__counter_get(&loop->counters, id);
+    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class++)
+        add_credits(sums, &loop->io->credits[class]);
+}
+
+int weir_stats_read(uint64_t *counters, size_t count)
+{
+    struct weir__loop *current = weir__loop_current;
+    uint64_t sums[WEIR_COUNTER_COUNT] = { 0 };
+
+    if (!counters)
+        return -EINVAL;
+    if (!current)
+        return -ENXIO;
+    for (unsigned i = 0; i < current->runtime->loop_count; i++)
+        add_loop(sums, current->runtime->loops[i]);
+    count = count < WEIR_COUNTER_COUNT ? count : WEIR_COUNTER_COUNT;
+    for (size_t id = 0; id < count; id++)
+        counters[id] = sums[id];
+    return (int)count;
+}
+
+static uint64_t get(const _Atomic uint64_t *figure)
+{
+    return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+static void add_row(struct weir_op_stats *sums, const struct weir__row_stats *row)
+{
+    sums->inline_count += get(&row->routed[WEIR__ROUTE_INLINE]);
+    sums->ring_count += get(&row->routed[WEIR__ROUTE_RING]);
+    sums->pool_count += get(&row->routed[WEIR__ROUTE_POOL]);
+    sums->failed_count += get(&row->failed);
+    sums->cancelled_count += get(&row->cancelled);
+    sums->expired_count += get(&row->expired);
+}
+
+int weir_stats_read_op(unsigned index, struct weir_op_stats *stats)
+{
+    struct weir__loop *current = weir__loop_current;
+
+    if (!stats)
+        return -EINVAL;
+    if (!current)
+        return -ENXIO;
+    if (index >= WEIR__OP_ID_COUNT)
+        return -ENOENT;
+    *stats = (struct weir_op_stats){ .name = weir__op_rows[index].name };
+    for (unsigned i = 0; i < current->runtime->loop_count; i++)
+        add_row(stats, &current->runtime->loops[i]->io->rows[index]);
+    return 0;
+}
