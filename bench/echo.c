@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum {
-    SERVER_LIMIT_S = 18,
+    SERVER_LIMIT_S = 11,
     SAMPLES_PER_ROUND = 36000, /* three rounds: over 10^5 */
     SAMPLES_QUICK = 12000,
     DESCRIPTORS_SPARE = 64,
@@ -89,10 +89,10 @@ static void echo_run(const struct trial *trial, struct outcome *outcome)
     bool quick = trial->settings->quick;
     struct echo_load load = {
         .warm_ns = (quick ? 50 : 100) * NS_PER_MS,
-        .closed_ns = (quick ? 150 : 400) * NS_PER_MS,
+        .closed_ns = (quick ? 120 : 400) * NS_PER_MS,
         .open_share = 0.7,
         .open_samples = quick ? SAMPLES_QUICK : SAMPLES_PER_ROUND,
-        .open_max_ns = (quick ? 250 : 4000) * NS_PER_MS,
+        .open_max_ns = (quick ? 200 : 4000) * NS_PER_MS,
     };
 
     load_server(trial, &load, &figures);
@@ -140,7 +140,7 @@ const struct family echo_family = {
     .run = echo_run,
     .rounds = 3,
     .rounds_quick = 2,
-    .limit_s = 20,
+    .limit_s = 12,
 };
 
 const struct family waiting_family = {
@@ -150,5 +150,5 @@ const struct family waiting_family = {
     .run = waiting_run,
     .rounds = 3,
     .rounds_quick = 2,
-    .limit_s = 20,
+    .limit_s = 12,
 };

@@ -231,5 +231,5 @@ const struct family file_family = {
     .run = file_run,
     .rounds = 3,
     .rounds_quick = 2,
-    .limit_s = 20,
+    .limit_s = 12,
 };

@@ -30,6 +30,6 @@ const struct family micro_family = {
     .policy = "one loop on one CPU; raw is the limit",
     .run = micro_run,
     .rounds = 7,
-    .rounds_quick = 5,
-    .limit_s = 20,
+    .rounds_quick = 3,
+    .limit_s = 8,
 };

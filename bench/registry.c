@@ -110,7 +110,7 @@ static const struct family mixed_family = {
     .run = run_whole,
     .rounds = 3,
     .rounds_quick = 2,
-    .limit_s = 30,
+    .limit_s = 12,
 };
 
 static const struct family parked_family = {

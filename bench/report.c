@@ -159,38 +159,40 @@ static void print_over_pool(FILE *out, const struct results *results)
     fprintf(out, ")\n");
 }
 
-static unsigned print_losses(FILE *out, const struct results *results)
+/* One line per contender that weir is worse than in something. Returns whether there was a line. */
+static bool print_loss(FILE *out, const struct results *results, const struct entry *against)
 {
-    unsigned count = 0;
+    const struct entry *weir = weir_for(results, against);
+    bool any = false;
 
-    for (unsigned index = 0; index < results->entry_count; index++) {
-        const struct entry *against = &results->entries[index];
-        const struct entry *weir = weir_for(results, against);
-        if (weir == NULL || is_limit(against) || entry_is_weir(against))
+    if (weir == NULL || is_limit(against) || entry_is_weir(against))
+        return false;
+    for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
+        double ratio = entries_ratio(weir, against, metric);
+        if (isnan(ratio) || ratio_loss(ratio, metric) <= WORSE)
             continue;
-        for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
-            double ratio = entries_ratio(weir, against, metric);
-            if (isnan(ratio) || ratio_loss(ratio, metric) <= WORSE)
-                continue;
-            fprintf(out, "  %-16s%s: %.2fx in %s of %s\n", results->bench->name,
-                    weir->contender->name, ratio, metric_facts[metric].head,
+        if (!any)
+            fprintf(out, "  %-16s%s to %s:", results->bench->name, weir->contender->name,
                     against->contender->name);
-            count++;
-        }
+        fprintf(out, "%s %.2fx in %s", any ? "," : "", ratio, metric_facts[metric].head);
+        any = true;
     }
-    return count;
+    if (any)
+        fprintf(out, "\n");
+    return any;
 }
 
 void report_summary(FILE *out, const struct results *results, unsigned count)
 {
-    unsigned losses = 0;
+    bool any = false;
 
     fprintf(out, "\nover thread pools and libuv, weir gives here\n");
     for (unsigned index = 0; index < count; index++)
         print_over_pool(out, &results[index]);
     fprintf(out, "\nweir loses by more than %.0f %% (bare limits apart)\n", WORSE * 100);
     for (unsigned index = 0; index < count; index++)
-        losses += print_losses(out, &results[index]);
-    if (losses == 0)
+        for (unsigned against = 0; against < results[index].entry_count; against++)
+            any = print_loss(out, &results[index], &results[index].entries[against]) || any;
+    if (!any)
         fprintf(out, "  nowhere in this run\n");
 }

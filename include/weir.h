@@ -8,15 +8,15 @@
 #define WEIR_H
 
 #include <weir/base.h>
-#include <weir/runtime.h>
-#include <weir/task.h>
-#include <weir/scope.h>
 #include <weir/chan.h>
-#include <weir/select.h>
-#include <weir/pool.h>
 #include <weir/descriptor.h>
 #include <weir/file.h>
 #include <weir/net.h>
+#include <weir/pool.h>
+#include <weir/runtime.h>
+#include <weir/scope.h>
+#include <weir/select.h>
 #include <weir/stats.h>
+#include <weir/task.h>
 
 #endif

@@ -78,10 +78,9 @@ WEIR_BEGIN
  * Returns 0. Errors: -EINVAL bad options, or capacity 0 with a dropping policy; -E2BIG name too
  * long; -EOVERFLOW capacity times elem_size is beyond SIZE_MAX / 2; -ENOMEM.
  */
-WEIR_API WEIR_MUST_CHECK int weir_chan_create(struct weir_chan **chan, size_t elem_size,
-                                              size_t capacity,
-                                              const struct weir_chan_options *options)
-    WEIR_ANY_THREAD;
+WEIR_API WEIR_MUST_CHECK int
+weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
+                 const struct weir_chan_options *options) WEIR_ANY_THREAD;
 
 /* One more reference; returns chan. */
 WEIR_API struct weir_chan *weir_chan_retain(struct weir_chan *chan) WEIR_ANY_THREAD;
@@ -121,7 +120,8 @@ WEIR_API int weir_chan_close(struct weir_chan *chan, int reason) WEIR_ANY_THREAD
 WEIR_API int weir_chan_abort(struct weir_chan *chan, int reason) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
 /* One consistent reading. Returns 0, or -EINVAL. */
-WEIR_API int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats) WEIR_ANY_THREAD;
+WEIR_API int weir_chan_read_stats(struct weir_chan *chan,
+                                  struct weir_chan_stats *stats) WEIR_ANY_THREAD;
 
 /* The name given at creation; valid as long as the reference. */
 WEIR_API const char *weir_chan_name(const struct weir_chan *chan) WEIR_ANY_THREAD;

@@ -90,9 +90,9 @@ struct weir_report {
     unsigned setup_flags;  /* IORING_SETUP_* of the loops' rings */
     unsigned ring_entries; /* submission entries */
     unsigned completion_entries;
-    bool spinning;       /* false under a CPU quota or on one CPU */
-    bool pinned;         /* loops are bound to a CPU each */
-    char text[512];      /* the same for people, one line */
+    bool spinning;  /* false under a CPU quota or on one CPU */
+    bool pinned;    /* loops are bound to a CPU each */
+    char text[512]; /* the same for people, one line */
     uint64_t reserved[8];
 };
 

@@ -50,9 +50,9 @@ WEIR_BEGIN
  * Creates a scope in *scope. It must be joined, by one task or thread, once.
  * Returns 0. Errors: -EINVAL, -E2BIG name too long, -ENOMEM.
  */
-WEIR_API WEIR_MUST_CHECK int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
-                                               const struct weir_scope_options *options)
-    WEIR_ANY_THREAD;
+WEIR_API WEIR_MUST_CHECK int
+weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
+                  const struct weir_scope_options *options) WEIR_ANY_THREAD;
 
 /*
  * Waits until every child has ended, then frees the scope: a release call, always done. When the

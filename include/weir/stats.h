@@ -40,9 +40,9 @@ enum weir_counter {
     WEIR_OPS_INLINE,
     WEIR_OPS_RING,
     WEIR_OPS_POOL,
-    WEIR_OPS_CANCELLED, /* ended by a cancel */
-    WEIR_OPS_EXPIRED,   /* ended by their deadline */
-    WEIR_SUBMISSIONS_NOW, /* credits of the submission queues in use */
+    WEIR_OPS_CANCELLED,      /* ended by a cancel */
+    WEIR_OPS_EXPIRED,        /* ended by their deadline */
+    WEIR_SUBMISSIONS_NOW,    /* credits of the submission queues in use */
     WEIR_SUBMISSIONS_WAITED, /* parked for a credit */
     WEIR_SUBMISSION_WAIT_NS,
     WEIR_SUBMISSIONS_REFUSED,

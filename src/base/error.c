@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TEXT_OF(token) #token
+#define TEXT_OF(token)                    #token
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
 
 const char *weir_error_name(int64_t error)
@@ -15,7 +15,9 @@ const char *weir_error_name(int64_t error)
     const char *name;
 
     if (error > 0)
-        return error == WEIR_DROPPED ? "WEIR_DROPPED" : error == WEIR_ALREADY ? "WEIR_ALREADY" : "OK";
+        return error == WEIR_DROPPED   ? "WEIR_DROPPED"
+               : error == WEIR_ALREADY ? "WEIR_ALREADY"
+                                       : "OK";
     if (error == 0)
         return "OK";
     name = error > -4096 ? strerrorname_np((int)-error) : NULL;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #define WEIR_CONTAINER_OF(pointer, type, member)                                                   \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct weir__list {
     struct weir__list *next;

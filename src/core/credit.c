@@ -46,11 +46,12 @@ static int wait_for_credit(struct weir__credits *credits, struct weir__waiter *w
     int64_t start_ns = weir__clock_now();
     int64_t limit_ns = weir__clock_add(start_ns, credits->wait_limit_ns);
     bool own_limit = credits->when_full == WEIR_WHEN_FULL_EXPIRE && limit_ns < deadline_ns;
-    int code = weir__wait_park(waiter->wait, own_limit ? limit_ns : deadline_ns,
-                               WEIR__PARK_CANCELLABLE);
+    int code =
+        weir__wait_park(waiter->wait, own_limit ? limit_ns : deadline_ns, WEIR__PARK_CANCELLABLE);
 
     weir__lock_acquire(&credits->lock);
-    weir__list_unlink(&waiter->link);
+    if (code < 0)
+        weir__list_unlink(&waiter->link);
     credits->waited_count++;
     credits->wait_ns += (uint64_t)(weir__clock_now() - start_ns);
     credits->expired_count += code == -ETIME;

@@ -40,12 +40,14 @@ static void report(const struct weir_task *task, const char *scope_name,
         print_failure(&failure);
 }
 
+/* Until here the task has held its room: so a storm of failures is bounded as tasks are. */
 static void deliver_report(struct weir__loop *loop, struct weir__mail *mail)
 {
     struct weir_task *task = weir__task_of_mail(mail);
     const struct weir_options *options = &loop->runtime->options;
     const struct weir_scope *scope = task->scope;
 
+    weir__task_leave_room(loop); /* before the report, which may want to spawn another */
     if (scope->on_failure)
         report(task, scope->name, scope->on_failure, scope->context);
     else
@@ -87,6 +89,10 @@ static bool publish_end(struct weir_task *task, bool failed)
     task->ended = true;
     heard = !task->released;
     task->unreported = failed && heard;
+    if (WEIR_UNLIKELY(task->unreported)) {
+        task->on_failure = task->wait.loop->runtime->options.on_failure;
+        task->context = task->wait.loop->runtime->options.context;
+    }
     first = weir__waiter_claim_first(&task->joiners);
     if (WEIR_UNLIKELY(!weir__list_empty(&task->joiners)))
         claim_more(task, &woken);

@@ -61,8 +61,8 @@ static bool spin(struct weir__loop *loop, int64_t until_ns)
     } while (!won && loop->now_ns < end_ns);
     if (won) {
         weir__counter_add(&loop->counters, WEIR_SPINS_WON, 1);
-        loop->spin_ns = loop->spin_ns * 2 < loop->spin_max_ns ? loop->spin_ns * 2
-                                                              : loop->spin_max_ns;
+        loop->spin_ns =
+            loop->spin_ns * 2 < loop->spin_max_ns ? loop->spin_ns * 2 : loop->spin_max_ns;
     } else if (loop->spin_ns > SPIN_MIN_NS) {
         loop->spin_ns /= 2;
     }

@@ -86,8 +86,9 @@ struct weir__loop {
 struct weir__runtime {
     struct weir__loop **loops;
     unsigned loop_count;
-    atomic_uint outsiders;  /* posts by threads that this runtime does not join, under way */
-    atomic_uint place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
+    atomic_uint outsiders; /* posts by threads that this runtime does not join, under way */
+    atomic_uint
+        place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
     struct weir_scope *root_scope;
     struct weir__pool *pool;

@@ -65,7 +65,7 @@ static inline int weir__wait_park(struct weir__wait *wait, int64_t deadline_ns, 
 
     if (WEIR_UNLIKELY(!loop || deadline_ns != WEIR_FOREVER || weir__task_of(wait)->cancelled))
         return weir__wait_park_slowly(wait, deadline_ns, flags);
-    weir__task_of(wait)->park_flags = flags;
+    weir__task_of(wait)->park_flags = (uint8_t)flags;
     weir__sched_park(loop);
     /* acquire; pairs with the claim: what the winner knew before it is seen */
     return atomic_load_explicit(&wait->word, memory_order_acquire);
@@ -91,21 +91,23 @@ static inline void weir__wait_settle(struct weir__wait *wake)
  */
 static inline struct weir__waiter *weir__waiter_claim_first(struct weir__list *waiters)
 {
-    struct weir__list *link;
-
-    while ((link = weir__list_pop(waiters))) {
+    while (!weir__list_empty(waiters)) {
+        struct weir__list *link = waiters->next;
         struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
         struct weir__wait *wait = waiter->wait;
 
+        waiters->next = link->next;
+        link->next->prev = waiters;
         if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
-            if (!weir__wait_is_open(wait))
-                continue;
-            /* relaxed: owner and claimer are the same thread */
-            atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
+            if (weir__wait_is_open(wait)) {
+                /* relaxed: owner and claimer are the same thread */
+                atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
+                return waiter;
+            }
+        } else if (weir__wait_claim(wait, waiter->index)) {
             return waiter;
         }
-        if (weir__wait_claim(wait, waiter->index))
-            return waiter;
+        weir__list_init(link); /* its owner will ask whether it is still queued; a winner does not */
     }
     return NULL;
 }

@@ -2,7 +2,6 @@
 /* Who runs next; see loop.h for the idea. */
 #include "core/park.h"
 
-
 /* The next ready task, turning the loop as often as it takes. */
 static struct weir_task *pick(struct weir__loop *loop)
 {

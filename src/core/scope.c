@@ -90,8 +90,8 @@ static bool cancel_children(struct weir_scope *scope, struct ring_list *rings)
     scope->cancelled = true;
     for (link = scope->children.next; link != &scope->children; link = link->next) {
         bool already;
-        struct weir__loop *loop = weir__task_post_cancel(
-            WEIR_CONTAINER_OF(link, struct weir_task, sibling), &already);
+        struct weir__loop *loop =
+            weir__task_post_cancel(WEIR_CONTAINER_OF(link, struct weir_task, sibling), &already);
 
         if (loop && rings->count < LOOP_MAX)
             rings->loops[rings->count++] = loop;

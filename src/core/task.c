@@ -32,10 +32,8 @@ static void task_main(void *arg)
     task->result = task->fn(task->arg);
     WEIR_ASSERT(task->shield_depth == 0);
     keep_reference = weir__join_task_ended(loop, task);
-    if (WEIR_LIKELY(task->scope != NULL)) {
-        weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
-        weir__task_admit_next(loop);
-    }
+    if (WEIR_LIKELY(task->scope != NULL && !keep_reference))
+        weir__task_leave_room(loop);
     weir__sched_exit(loop, keep_reference);
 }
 
@@ -55,21 +53,22 @@ static int start(struct weir__loop *loop, struct weir_task *task)
 }
 
 /* A task from elsewhere gets its stack, and the room. Without a stack it ends unrun, with the error
- * as its result, and false is returned: the room is still free. */
+ * as its result. Returns whether the room is taken: by the task, or by the report of its error. */
 static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
 {
     int error;
 
     weir__credits_give(&loop->arrivals_credits);
     error = start(loop, task);
-    if (error >= 0) {
-        weir__counter_set(&loop->counters, WEIR_TASKS_NOW, ++loop->task_count);
-        return true;
+    if (error < 0) {
+        task->result = error;
+        if (!weir__join_task_ended(loop, task)) {
+            weir__task_unref(task);
+            return false;
+        }
     }
-    task->result = error;
-    if (!weir__join_task_ended(loop, task))
-        weir__task_unref(task);
-    return false;
+    weir__counter_set(&loop->counters, WEIR_TASKS_NOW, ++loop->task_count);
+    return true;
 }
 
 static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
@@ -80,11 +79,12 @@ static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
         weir__queue_push(&loop->arrivals, mail);
 }
 
-void weir__task_admit_next(struct weir__loop *loop)
+void weir__task_leave_room(struct weir__loop *loop)
 {
     struct weir__mail *mail;
     struct weir__waiter *waiter;
 
+    weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
     if (WEIR_LIKELY(!loop->arrivals.head && weir__list_empty(&loop->room_waiters)))
         return;
     while ((mail = weir__queue_pop(&loop->arrivals)))
@@ -209,7 +209,8 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int6
     weir__wait_begin(waiter.wait);
     weir__list_append(&loop->room_waiters, &waiter.link);
     code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
-    weir__list_unlink(&waiter.link);
+    if (code < 0)
+        weir__list_unlink(&waiter.link);
     weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
     weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS,
                       (uint64_t)(weir__clock_now() - start_ns));
@@ -222,8 +223,7 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int6
 static int take_room(struct weir__loop *home, int64_t wait_ns)
 {
     if (home != weir__loop_current) {
-        int64_t deadline_ns =
-            wait_ns > 0 ? weir__clock_add(weir__clock_now(), wait_ns) : WEIR_NOW;
+        int64_t deadline_ns = wait_ns > 0 ? weir__clock_add(weir__clock_now(), wait_ns) : WEIR_NOW;
 
         return weir__credits_take(&home->arrivals_credits, deadline_ns);
     }
@@ -239,8 +239,7 @@ static void give_room(struct weir__loop *home)
         weir__credits_give(&home->arrivals_credits);
         return;
     }
-    home->task_count--;
-    weir__task_admit_next(home);
+    weir__task_leave_room(home);
 }
 
 /* The loop with the fewest tasks, by a look at each; ties go round. */

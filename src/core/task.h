@@ -36,9 +36,9 @@ struct weir_task {
     };
 
     /* Home loop only. */
-    bool cancelled;       /* for good */
-    bool has_handle;      /* was spawned with one */
-    unsigned park_flags;  /* enum weir__park_flags, of the wait that is open */
+    bool cancelled;      /* for good */
+    bool has_handle;     /* was spawned with one */
+    unsigned park_flags; /* enum weir__park_flags, of the wait that is open */
     unsigned shield_depth;
 
     /* Under `lock`. */
@@ -83,8 +83,8 @@ struct weir__loop *weir__task_post_cancel(struct weir_task *task, bool *already)
 struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char *name,
                                             weir_task_fn *fn, void *arg);
 
-/* Home loop: a task has ended; whoever waits longest for its room gets it. */
-void weir__task_admit_next(struct weir__loop *loop);
+/* Home loop: a task has ended and, if need be, been reported; whoever waits longest gets its room. */
+void weir__task_leave_room(struct weir__loop *loop);
 
 /* Makes a struct for a thread's own stack, so that the loop's thread can park too. */
 struct weir_task *weir__task_create_main(struct weir__loop *loop, const char *name);

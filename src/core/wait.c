@@ -14,15 +14,20 @@
 
 enum { NS_PER_SECOND = 1000000000 };
 
-static __thread struct weir__wait thread_wait __attribute__((tls_model("initial-exec")));
+static __thread struct weir__thread_wait thread_wait;
+
+static struct weir__thread_wait *thread_wait_of(struct weir__wait *wait)
+{
+    return WEIR_CONTAINER_OF(wait, struct weir__thread_wait, wait);
+}
 
 struct weir__wait *weir__wait_of_thread(void)
 {
     if (!thread_wait.timers.next) {
         weir__list_init(&thread_wait.timers);
-        atomic_init(&thread_wait.word, WEIR__WAIT_IDLE);
+        atomic_init(&thread_wait.wait.word, WEIR__WAIT_IDLE);
     }
-    return &thread_wait;
+    return &thread_wait.wait;
 }
 
 int weir__wait_refuse_deadline(int64_t deadline_ns)
@@ -43,12 +48,12 @@ static void deliver_wake(struct weir__loop *loop, struct weir__mail *mail)
     weir__sched_ready(loop, weir__task_of_mail(mail));
 }
 
-static void wake_thread(struct weir__wait *wait)
+static void wake_thread(struct weir__thread_wait *thread)
 {
     /* release; pairs with the acquire in park_thread. The owner may be gone right after: the
      * address is thread-local storage, and waking an address nobody waits on is harmless. */
-    atomic_store_explicit(&wait->futex, 1, memory_order_release);
-    syscall(SYS_futex, &wait->futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    atomic_store_explicit(&thread->futex, 1, memory_order_release);
+    syscall(SYS_futex, &thread->futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 void weir__wait_wake_elsewhere(struct weir__wait *wait)
@@ -57,7 +62,7 @@ void weir__wait_wake_elsewhere(struct weir__wait *wait)
         wait->mail.deliver = deliver_wake;
         weir__loop_post(wait->loop, &wait->mail);
     } else {
-        wake_thread(wait);
+        wake_thread(thread_wait_of(wait));
     }
 }
 
@@ -95,7 +100,7 @@ static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t d
     struct weir_task *task = weir__task_of(wait);
     struct deadline deadline = { .wait = wait };
 
-    task->park_flags = flags;
+    task->park_flags = (uint8_t)flags;
     weir__timer_init(&deadline.timer, deadline_passed);
     if (deadline_ns != WEIR_FOREVER)
         weir__timer_arm(&loop->wheel, &deadline.timer, deadline_ns);
@@ -108,9 +113,9 @@ static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t d
 }
 
 /* The earliest of the thread's clause timers and its deadline. */
-static int64_t next_thread_deadline(const struct weir__wait *wait, int64_t deadline_ns)
+static int64_t next_thread_deadline(const struct weir__thread_wait *thread, int64_t deadline_ns)
 {
-    for (const struct weir__list *link = wait->timers.next; link != &wait->timers;
+    for (const struct weir__list *link = thread->timers.next; link != &thread->timers;
          link = link->next) {
         const struct weir__timer *timer = WEIR_CONTAINER_OF(link, struct weir__timer, link);
 
@@ -120,11 +125,11 @@ static int64_t next_thread_deadline(const struct weir__wait *wait, int64_t deadl
     return deadline_ns;
 }
 
-static void expire_thread_timers(struct weir__wait *wait, int64_t now_ns)
+static void expire_thread_timers(struct weir__thread_wait *thread, int64_t now_ns)
 {
-    struct weir__list *link = wait->timers.next;
+    struct weir__list *link = thread->timers.next;
 
-    while (link != &wait->timers) {
+    while (link != &thread->timers) {
         struct weir__timer *timer = WEIR_CONTAINER_OF(link, struct weir__timer, link);
 
         link = link->next;
@@ -135,36 +140,36 @@ static void expire_thread_timers(struct weir__wait *wait, int64_t now_ns)
     }
 }
 
-static int park_thread(struct weir__wait *wait, int64_t deadline_ns)
+static int park_thread(struct weir__thread_wait *thread, int64_t deadline_ns)
 {
     /* acquire; pairs with the release in wake_thread */
-    while (!atomic_load_explicit(&wait->futex, memory_order_acquire)) {
-        int64_t next_ns = next_thread_deadline(wait, deadline_ns);
+    while (!atomic_load_explicit(&thread->futex, memory_order_acquire)) {
+        int64_t next_ns = next_thread_deadline(thread, deadline_ns);
         struct timespec until = {
             .tv_sec = (time_t)(next_ns / NS_PER_SECOND),
             .tv_nsec = (long)(next_ns % NS_PER_SECOND),
         };
         int64_t now_ns;
 
-        syscall(SYS_futex, &wait->futex, FUTEX_WAIT_BITSET_PRIVATE, 0,
+        syscall(SYS_futex, &thread->futex, FUTEX_WAIT_BITSET_PRIVATE, 0,
                 next_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
         if (next_ns == INT64_MAX)
             continue;
         now_ns = weir__clock_now();
-        expire_thread_timers(wait, now_ns);
+        expire_thread_timers(thread, now_ns);
         if (deadline_ns <= now_ns) {
             deadline_ns = INT64_MAX; /* once: an interrupted wait may take its time */
-            weir__wait_interrupt(wait, -ETIME);
+            weir__wait_interrupt(&thread->wait, -ETIME);
         }
     }
-    atomic_store_explicit(&wait->futex, 0, memory_order_relaxed);
-    return atomic_load_explicit(&wait->word, memory_order_acquire);
+    atomic_store_explicit(&thread->futex, 0, memory_order_relaxed);
+    return atomic_load_explicit(&thread->wait.word, memory_order_acquire);
 }
 
 int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags)
 {
     return wait->loop ? park_task(wait->loop, wait, deadline_ns, flags)
-                      : park_thread(wait, deadline_ns);
+                      : park_thread(thread_wait_of(wait), deadline_ns);
 }
 
 void weir__wait_arm_timer(struct weir__wait *wait, struct weir__timer *timer, int64_t deadline_ns)
@@ -174,7 +179,7 @@ void weir__wait_arm_timer(struct weir__wait *wait, struct weir__timer *timer, in
         return;
     }
     timer->deadline_ns = deadline_ns;
-    weir__list_append(&wait->timers, &timer->link);
+    weir__list_append(&thread_wait_of(wait)->timers, &timer->link);
 }
 
 void weir__wait_disarm_timer(struct weir__wait *wait, struct weir__timer *timer)

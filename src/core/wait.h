@@ -57,15 +57,20 @@ struct weir__wait {
     struct weir__loop *loop; /* home; NULL: a plain thread */
     /* Home loop only. What an early end means for this wait; NULL: claim it with the reason. */
     void (*interrupt)(struct weir__wait *wait, int reason);
-    void *subject;             /* what `interrupt` is about */
-    struct weir__mail mail;    /* the wake node: in a mailbox, then in the ready queue */
-    struct weir__list timers;  /* plain threads only: clause timers, see weir__wait_arm_timer */
-    atomic_uint futex;         /* plain threads only: 1 once woken */
+    void *subject;          /* what `interrupt` is about */
+    struct weir__mail mail; /* the wake node: in a mailbox, then in the ready queue */
+};
+
+/* The wait of a plain thread. */
+struct weir__thread_wait {
+    struct weir__wait wait;
+    struct weir__list timers; /* clause timers, see weir__wait_arm_timer */
+    atomic_uint futex;        /* 1 once woken */
 };
 
 /* One way in which a wait can end. Lives in the frame of the one who waits. */
 struct weir__waiter {
-    struct weir__list link; /* where others find it; at itself once taken off */
+    struct weir__list link; /* where others find it; stale once it has fired */
     struct weir__wait *wait;
     void *elem; /* bytes to send, or room for what is received */
     int index;  /* the code it claims with */

@@ -7,7 +7,7 @@
  * The order of calls, which fiber.h keeps:
  *
  *      stack:  stack_init once mapped ... stack_term before it is unmapped
- *      fiber:  fiber_init, then for each switch  leave (old stack), weir__switch, arrive (new stack)
+ *      fiber:  fiber_init, then for each switch  leave (old stack), switch, arrive (new stack)
  *              the first arrival on a stack is   begin
  *              the last departure from it is     exit
  */

@@ -5,11 +5,11 @@
  *
  *      | header, records | guard | stack 0 | guard | stack 1 | ...
  *
- * Stacks are made one by one, in order. A guard is installed by MADV_GUARD_INSTALL (Linux 6.13): it
- * lives in the page tables, and a million stacks are a few dozen mappings. Where the kernel lacks or
- * refuses it (locked memory), mprotect does the same at the price of two mappings a stack; then the
- * slab begins inaccessible and stacks are opened one by one, so that under mlockall(MCL_FUTURE) only
- * stacks in use are resident, and never a guard.
+ * Stacks are made one by one, in order. A guard is installed by MADV_GUARD_INSTALL (Linux 6.13);
+ * it lives in the page tables, and a million stacks are a few dozen mappings. Where the kernel
+ * lacks or refuses it (locked memory), mprotect does the same at the price of two mappings a stack;
+ * then the slab begins inaccessible and stacks are opened one by one, so that under
+ * mlockall(MCL_FUTURE) only stacks that were made are resident, and never a guard.
  */
 #ifndef WEIR_FIBER_SLAB_H
 #define WEIR_FIBER_SLAB_H

@@ -5,18 +5,18 @@
  * A fresh page costs 8 to 10 us and a fresh guard about 1 us, a warm stack a nanosecond: so stacks
  * are kept and reused, last released first. Where a stack is:
  *
- *      made ──────────────────────────> in use ──release──> warm    up to warm_count; counted, LIFO
- *        ^                               ^ ^ ^                │
- *        │ none left                     │ │ └──────acquire───┘
- *      slab                              │ │       ──release──> idle    beyond; pages kept a while
- *                                        │ └────acquire─────────┘ │
- *                                        └──────acquire────── cold <──trim──┘   pages given back
+ *      made --------------------------> in use --release--> warm    up to warm_count; counted, LIFO
+ *        ^                               ^ ^ ^                |
+ *        | none left                     | | `------acquire---'
+ *      slab                              | |       --release--> idle    beyond; pages kept a while
+ *                                        | `----acquire---------' |
+ *                                        `------acquire------ cold <--trim--'   pages given back
  *
  * Trim gives back, once a second, what stayed idle through the whole second before: a storm of
  * tasks that comes again soon finds its pages. In use and warm stacks count against the limits.
  *
- * Sizes are powers of two from 16 KiB to 1 GiB. A pool belongs to one thread; the limits are shared.
- * A pool must not move, and outlives its stacks.
+ * Sizes are powers of two from 16 KiB to 1 GiB. A pool belongs to one thread; the limits are
+ * shared. A pool must not move, and outlives its stacks.
  */
 #ifndef WEIR_FIBER_STACK_H
 #define WEIR_FIBER_STACK_H
@@ -114,7 +114,7 @@ void weir__stack_pool_verify(const struct weir__stack_pool *pool);
  */
 size_t weir__stack_high_water(const struct weir__stack *stack);
 
-/* A stack of at least `bytes`, which may be none of the pool's warm default ones. */
+/* The rest of the two verbs below: any size, any list, or a new stack. */
 int weir__stack_acquire_slowly(struct weir__stack_pool *pool, size_t bytes,
                                struct weir__stack **out);
 

@@ -45,9 +45,8 @@ static struct entry *make_part(size_t index)
     struct entry *other = NULL;
 
     /* acq_rel: whoever finds the part sees its zeros; pairs with the acquire in find_entry */
-    if (part && !atomic_compare_exchange_strong_explicit(&parts[index], &other, part,
-                                                         memory_order_acq_rel,
-                                                         memory_order_acquire)) {
+    if (part && !atomic_compare_exchange_strong_explicit(
+                    &parts[index], &other, part, memory_order_acq_rel, memory_order_acquire)) {
         weir__memory_free(part);
         part = other;
     }
@@ -90,8 +89,8 @@ int weir__descriptor_enter(int fd, uint32_t home, bool pollable)
             return -EBUSY;
         next = ((uint64_t)owner << HOME_SHIFT) | (word & GENERATIONS) | ((word & COUNT_MASK) + 1);
         /* acquire; pairs with the release in leave: a new home sees what the old one did */
-    } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, next,
-                                                    memory_order_acquire, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, next, memory_order_acquire,
+                                                    memory_order_relaxed));
     return 0;
 }
 
@@ -114,8 +113,8 @@ void weir__descriptor_forget(int fd)
     do {
         /* release: the next to enter acquires */
         next = (word + GENERATION_ONE) & GENERATIONS;
-    } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, next,
-                                                    memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, next, memory_order_release,
+                                                    memory_order_relaxed));
     atomic_store_explicit(&entry->kind, WEIR__FD_UNKNOWN, memory_order_relaxed);
 }
 

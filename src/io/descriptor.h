@@ -21,7 +21,7 @@
 
 enum weir__fd_kind {
     WEIR__FD_UNKNOWN,
-    WEIR__FD_DISK,   /* a regular file whose buffered reads are asynchronous: ext4, xfs, btrfs, f2fs */
+    WEIR__FD_DISK, /* a regular file whose buffered reads are asynchronous: ext4, xfs, ... */
     WEIR__FD_DIRECT, /* the same, or a block device, opened with O_DIRECT */
     WEIR__FD_MEMORY, /* tmpfs, ramfs: never waits for a device */
     WEIR__FD_OTHER,  /* elsewhere (procfs, overlay, NFS, FUSE, ...): may block anywhere */

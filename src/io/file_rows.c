@@ -39,7 +39,7 @@ int64_t weir__file_attempt_pread(struct weir__op *op)
     return -EAGAIN;
 }
 
-/* When a part is not at hand the whole is read again: the iovecs are the caller's, not to change. */
+/* When a part is not at hand the whole is read again: the iovecs are the caller's to change. */
 int64_t weir__file_attempt_preadv(struct weir__op *op)
 {
     int flags = step_flags(weir__descriptor_kind(op->fd));

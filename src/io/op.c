@@ -3,8 +3,8 @@
 #include "io/op.h"
 
 #include "core/park.h"
-#include "io/descriptor.h"
 #include "io/close.h"
+#include "io/descriptor.h"
 #include "io/io.h"
 #include "pool/pool.h"
 

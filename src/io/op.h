@@ -88,9 +88,9 @@ enum weir__op_holds {
 
 struct weir__op_row {
     const char *name;
-    const char *why;      /* why it runs where it runs, in a few words */
-    unsigned since;       /* first kernel whose ring has it, as 601 for 6.1; 0: never on the ring */
-    enum weir__route route; /* where it runs unless `choose` says otherwise */
+    const char *why; /* why it runs where it runs, in a few words */
+    unsigned since;  /* first kernel whose ring has it, as 601 for 6.1; 0: never on the ring */
+    enum weir__route route;    /* where it runs unless `choose` says otherwise */
     enum weir__op_class class; /* while on the ring */
     enum weir__op_holds holds;
     bool is_release; /* a release call: not interrupted */
@@ -108,12 +108,12 @@ struct weir__op_row {
 /* The arguments are as wide as any row needs; a row names what it uses in its prep. */
 struct weir__op {
     const struct weir__op_row *row;
-    int fd;       /* what it works on, or the directory of its path; -1 for none */
-    int flags;    /* O_*, MSG_*, AT_*, poll events, ... */
-    int mode;     /* permissions, backlog, whence, ... */
-    int other_fd; /* renameat's second directory */
-    void *address; /* buffer, path, iovecs, msghdr, sockaddr */
-    size_t length; /* bytes, iovec count, sockaddr length */
+    int fd;              /* what it works on, or the directory of its path; -1 for none */
+    int flags;           /* O_*, MSG_*, AT_*, poll events, ... */
+    int mode;            /* permissions, backlog, whence, ... */
+    int other_fd;        /* renameat's second directory */
+    void *address;       /* buffer, path, iovecs, msghdr, sockaddr */
+    size_t length;       /* bytes, iovec count, sockaddr length */
     void *other_address; /* second path, result structure, address length */
     int64_t offset;
     size_t done_bytes; /* got by the attempt; added to the result */
@@ -125,8 +125,8 @@ struct weir__op {
     struct weir__wait *wait;
     struct weir__list link; /* among the loop's ops, while it runs */
     int64_t result;
-    int reason;       /* why it was interrupted; 0: it was not */
-    uint8_t awaited;  /* completions that have not come */
+    int reason;      /* why it was interrupted; 0: it was not */
+    uint8_t awaited; /* completions that have not come */
     bool cancel_sent;
 };
 

@@ -4,7 +4,7 @@
 #include "io/file.h"
 #include "io/net.h"
 
-/* The counter counts rows: with as many as ids, and none given twice (a warning), none is missing. */
+/* It counts rows: with as many as ids, and none given twice (a warning), none is missing. */
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
 
 enum { ROWS_BEFORE = __COUNTER__ + 1 };

@@ -17,7 +17,7 @@ static void leave_queue(struct weir__wait *wait, int reason)
 {
     struct weir__job *job = wait->subject;
     struct weir__pool *pool = job->pool;
-    bool queued;
+    bool queued, fired;
 
     if (job->is_release)
         return;
@@ -35,7 +35,8 @@ static void leave_queue(struct weir__wait *wait, int reason)
     if (!queued)
         return;
     weir__credits_give(&pool->credits);
-    weir__wait_fire(wait, reason);
+    fired = weir__wait_fire(wait, reason);
+    WEIR_ASSERT(fired);
 }
 
 /* From an admitted job to its result. */
@@ -86,11 +87,13 @@ int weir__pool_call(struct weir__pool *pool, weir_pool_fn *fn, void *arg, int64_
 
     if (error >= 0)
         error = weir__wait_refuse(deadline_ns);
-    if (error < 0)
-        return error;
-    error = weir__credits_take(&pool->credits, deadline_ns);
+    if (error >= 0) {
+        error = weir__credits_take(&pool->credits, deadline_ns);
+        if (error < 0)
+            count_unadmitted(pool, error, deadline_ns);
+    }
     if (error < 0) {
-        count_unadmitted(pool, error, deadline_ns);
+        weir__wait_settle(NULL); /* who tries again and again starves nobody */
         return error;
     }
     return run_job(pool, &job, WEIR__PARK_CANCELLABLE);

@@ -10,11 +10,11 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "core/park.h"
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,11 +34,11 @@ struct weir__pool_thread {
     struct weir__pool *pool;
     pthread_t handle;
     unsigned number;
-    bool coming; /* under the mutex: counted in coming_count */
-    bool ended;  /* its own */
-    atomic_uint word;
-    int64_t idle_end_ns;                /* when it ends if it is still idle */
-    struct weir__pool_thread *previous; /* the one that ended before it, to be joined */
+    bool coming;                        /* under the mutex: counted in coming_count */
+    bool ended;                         /* its own */
+    atomic_uint word;                   /* see above */
+    int64_t idle_end_ns;                /* its own: when it ends if it is still idle */
+    struct weir__pool_thread *previous; /* its own: the one that ended before it, to be joined */
 };
 
 /* Under the mutex: takes an idle thread off the list; whether it must be woken in the kernel. */
@@ -107,7 +107,7 @@ static bool doze(struct weir__pool_thread *self)
     return true;
 }
 
-/* Under the mutex: the thread counts no more, and touches the pool no more. */
+/* Under the mutex: the thread counts no more, and has no use for the pool once it let go. */
 static void end(struct weir__pool_thread *self)
 {
     struct weir__pool *pool = self->pool;
@@ -121,11 +121,11 @@ static void end(struct weir__pool_thread *self)
 }
 
 /* Under the mutex: the thread, once among the idle, ends at this time. */
-static int64_t idle_end(const struct weir__pool *pool)
+static int64_t idle_end(const struct weir__pool *pool, int64_t now_ns)
 {
     if (pool->stats.threads <= pool->threads_min)
         return INT64_MAX;
-    return weir__clock_add(weir__clock_now(), pool->idle_ns);
+    return weir__clock_add(now_ns, pool->idle_ns);
 }
 
 /* Under the mutex. A thread on its way does not count yet: starting it may fail. */
@@ -136,7 +136,7 @@ static void end_or_stay(struct weir__pool_thread *self)
     if (pool->stats.threads - pool->coming_count > pool->threads_min)
         end(self);
     else
-        self->idle_end_ns = idle_end(pool);
+        self->idle_end_ns = idle_end(pool, weir__clock_now());
 }
 
 /* Until the thread is woken or has ended. */
@@ -153,7 +153,7 @@ static void rest(struct weir__pool_thread *self)
 }
 
 /* Under the mutex: no job is left for the thread. */
-static void go_idle(struct weir__pool_thread *self)
+static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
 {
     struct weir__pool *pool = self->pool;
 
@@ -161,7 +161,7 @@ static void go_idle(struct weir__pool_thread *self)
         end(self);
         return;
     }
-    self->idle_end_ns = idle_end(pool);
+    self->idle_end_ns = idle_end(pool, now_ns);
     /* relaxed: who calls the thread has the mutex after it */
     atomic_store_explicit(&self->word, AWAKE, memory_order_relaxed);
     weir__list_append(&pool->idle, &self->link);
@@ -249,7 +249,7 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
         count_done(pool, done, now_ns);
     job = take(pool, now_ns);
     if (!job)
-        go_idle(self);
+        go_idle(self, now_ns);
     help = weir__pool_find_help(pool, now_ns);
     pthread_mutex_unlock(&pool->mutex);
     if (done)
@@ -299,27 +299,11 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Pool threads take no signals but faults: handlers run on the program's own threads. */
-static int create_thread(struct weir__pool_thread *thread)
-{
-    static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
-    sigset_t blocked, saved;
-    pthread_t handle;
-    int error;
-
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &saved);
-    error = -pthread_create(&handle, NULL, work, thread);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    return error;
-}
-
 /* A thread that is counted already. */
 static int start_thread(struct weir__pool *pool)
 {
     struct weir__pool_thread *thread = weir__memory_alloc(NULL, sizeof *thread);
+    pthread_t handle;
     int error;
 
     if (!thread)
@@ -331,7 +315,7 @@ static int start_thread(struct weir__pool *pool)
         .coming = true,
     };
     weir__list_init(&thread->link);
-    error = create_thread(thread);
+    error = weir__thread_create(&handle, work, thread);
     if (error < 0)
         weir__memory_free(thread);
     return error;

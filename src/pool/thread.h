@@ -60,8 +60,8 @@ struct weir__pool {
     unsigned threads_min;
     unsigned threads_max;
     int64_t idle_ns;
-    cpu_set_t
-        cpus; /* of the thread that made the pool: a loop that starts a thread may be pinned */
+    /* Of the thread that made the pool: a loop that starts a thread may be pinned. */
+    cpu_set_t cpus;
     bool has_cpus;
 
     struct weir__credits credits;

@@ -25,8 +25,8 @@ enum { NS_PER_SECOND = 1000000000 };
 
 static void doorbell_rung(struct weir__completion *completion, int result, uint32_t flags)
 {
-    struct weir__ring *ring = (struct weir__ring *)((char *)completion -
-                                                    offsetof(struct weir__ring, doorbell));
+    struct weir__ring *ring =
+        (struct weir__ring *)((char *)completion - offsetof(struct weir__ring, doorbell));
 
     (void)result;
     (void)flags;
@@ -77,7 +77,8 @@ int weir__ring_init(struct weir__ring *ring, const struct weir__ring_options *op
     ring->doorbell_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->doorbell_fd < 0) {
         error = -errno;
-        snprintf(why, why_bytes, "eventfd: %s: no descriptor is free for a doorbell; raise ulimit -n",
+        snprintf(why, why_bytes,
+                 "eventfd: %s: no descriptor is free for a doorbell; raise ulimit -n",
                  strerror(-error));
         io_uring_queue_exit(&ring->uring);
         return error;
@@ -106,7 +107,8 @@ static void reap(struct weir__ring *ring)
 
     do {
         count = 0;
-        io_uring_for_each_cqe (uring, head, cqe) {
+        io_uring_for_each_cqe(uring, head, cqe)
+        {
             struct weir__completion *completion =
                 (struct weir__completion *)(uintptr_t)cqe->user_data;
 

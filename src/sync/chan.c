@@ -212,7 +212,7 @@ static int send_parking(struct weir_chan *chan, const void *elem, void *dropped,
     return result;
 }
 
-/* A send that may have to hand an element to the drop callback: apart, for its room on the stack. */
+/* A send that may hand an element to the drop callback: apart, for its room on the stack. */
 static __attribute__((noinline)) int send_dropping(struct weir_chan *chan, const void *elem,
                                                    int64_t deadline_ns)
 {

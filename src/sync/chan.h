@@ -16,7 +16,7 @@
  *
  * A parked waiter is unlinked by whoever claims it, and then does not touch the channel again: so
  * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. `waiting_*` counts
- * those that may still come back to the lock, `pins` others that will; memory stays until they have.
+ * those that may still come back to the lock, `pins` others that will; the memory stays so long.
  */
 #ifndef WEIR_SYNC_CHAN_H
 #define WEIR_SYNC_CHAN_H

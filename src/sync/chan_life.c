@@ -136,8 +136,9 @@ static bool wake_one(struct weir_chan *chan, struct weir__list *side, size_t *wa
     if (!waiter)
         return false;
     if (told)
-        fprintf(stderr, "weir: channel \"%s\" was released for the last time while %s was parked "
-                        "in %s; it was aborted, and the waiter gets -EPIPE\n",
+        fprintf(stderr,
+                "weir: channel \"%s\" was released for the last time while %s was parked "
+                "in %s; it was aborted, and the waiter gets -EPIPE\n",
                 chan->name, name, told);
     weir__wait_wake(waiter->wait);
     return true;

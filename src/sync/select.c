@@ -24,7 +24,7 @@ struct selection {
     struct weir_clause *clauses;
     size_t count;
     unsigned flags;
-    bool careful;              /* some clause has a prepare or finish */
+    bool careful; /* some clause has a prepare or finish */
 };
 
 /* The locks of all clauses, distinct, by address. */
@@ -252,12 +252,14 @@ static int try_one(const struct selection *selection)
     if (!(selection->flags & WEIR_SELECT_PRIORITY))
         index = random_below((uint32_t)selection->count);
     clause = &selection->clauses[index];
-    if (!enabled(clause) || !clause->verbs->lock)
+    if (!enabled(clause))
         return -EAGAIN;
-    lock = clause->verbs->lock(clause);
-    weir__lock_acquire(lock);
+    lock = clause->verbs->lock ? clause->verbs->lock(clause) : NULL;
+    if (lock)
+        weir__lock_acquire(lock);
     ready = clause->verbs->try(clause, &wake);
-    weir__lock_release(lock);
+    if (lock)
+        weir__lock_release(lock);
     if (!ready)
         return -EAGAIN;
     weir__wait_settle(wake);
@@ -271,8 +273,7 @@ static int run(struct selection *selection, int64_t deadline_ns)
     return code == -EAGAIN ? choose(selection, deadline_ns) : code;
 }
 
-static __attribute__((noinline)) int run_carefully(struct selection *selection,
-                                                   int64_t deadline_ns)
+static __attribute__((noinline)) int run_carefully(struct selection *selection, int64_t deadline_ns)
 {
     int code = prepare(selection);
 

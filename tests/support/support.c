@@ -126,12 +126,14 @@ size_t rss_bytes(void)
 
 void test_await(const _Atomic long *word, long value)
 {
+    weir_shield_enter(); /* a cancelled task yields no more */
     while (atomic_load(word) < value) {
-        if (weir_task_self())
-            (void)weir_yield();
-        else
+        if (!weir_task_self())
             nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
+        else if (weir_yield() < 0)
+            abort();
     }
+    weir_shield_leave();
 }
 
 static void yield_sometimes(void)

@@ -33,7 +33,7 @@ long test_rounds(long fast, long full, long soak);
 /* In any task or thread: notes and prints a condition that does not hold. Returns the condition. */
 #define CHECK(condition) test_check((condition) ? true : false, __FILE__, __LINE__, #condition)
 #define CHECK_EQUAL(left, right)                                                                   \
-    test_check_equal((left), (right), __FILE__, __LINE__, #left, #right)
+    test_check_equal((long long)(left), (long long)(right), __FILE__, __LINE__, #left, #right)
 
 bool test_check(bool holds, const char *file, int line, const char *text);
 bool test_check_equal(long long left, long long right, const char *file, int line,
@@ -51,10 +51,10 @@ int count_threads(void);
 size_t count_mappings(void);
 size_t rss_bytes(void);
 
-/* Waits until *word is at least `value`, letting others run: tasks yield, threads sleep a little. */
+/* Waits until *word is at least `value`; meanwhile tasks yield, threads sleep a little. */
 void test_await(const _Atomic long *word, long value);
 
-/* In debug builds: threads yield now and then where a lock is released, so that more orders are seen. */
+/* In debug builds: threads yield now and then where a lock is released, for more orders. */
 void test_inject_yields(bool on);
 
 /* Runs body(arg) in a forked child whose standard error goes to `output`. Returns the wait status.

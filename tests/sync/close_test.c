@@ -2,9 +2,6 @@
 /* Close, abort, release, try. Sections C and D of the conformance cases. */
 #include "sync/fixture.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 enum { CROWD = 5 };
 
 static int recv_status(struct weir_chan *chan)
@@ -407,24 +404,6 @@ CASE(case_065_count_stays_sane_while_closing, EVERYWHERE, 1, 2, 7, 64)
         weir_chan_release(duel.chan);
     }
     actor_join(&actor);
-}
-
-/* Runs the release of a channel for the last time with standard error in a file; its text. */
-static int release_overheard(struct weir_chan *chan, char *text, size_t bytes)
-{
-    int file = memfd_create("stderr", MFD_CLOEXEC);
-    int saved = dup(STDERR_FILENO);
-    ssize_t length;
-    int result;
-
-    dup2(file, STDERR_FILENO);
-    result = weir_chan_release(chan);
-    dup2(saved, STDERR_FILENO);
-    length = pread(file, text, bytes - 1, 0);
-    text[length > 0 ? length : 0] = 0;
-    close(saved);
-    close(file);
-    return result;
 }
 
 static size_t count_lines(const char *text)

@@ -24,7 +24,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -248,6 +250,55 @@ static inline int end_op(struct op *op)
     return op->result;
 }
 
+/* A select by an actor. */
+enum { PICK_MAX = 4 };
+
+struct pick {
+    struct actor actor;
+    struct weir_clause clauses[PICK_MAX];
+    size_t count;
+    unsigned flags;
+    int64_t deadline_ns;
+    int won;
+};
+
+static inline int pick_once(void *arg)
+{
+    struct pick *pick = arg;
+
+    pick->won = weir_select(pick->clauses, pick->count, pick->flags, pick->deadline_ns);
+    return 0;
+}
+
+static inline size_t count_waiters(struct weir_chan *chan)
+{
+    struct weir_chan_stats stats = look(chan);
+
+    return stats.waiting_senders + stats.waiting_receivers;
+}
+
+/* Starts a select over the given clauses, the first of a channel, that must park. */
+static inline void begin_pick(struct scene *scene, struct pick *pick, size_t count,
+                              const struct weir_clause *clauses)
+{
+    struct weir_chan *chan = clauses[0].object;
+    size_t waiting = count_waiters(chan);
+
+    *pick = (struct pick){ .count = count, .deadline_ns = WEIR_FOREVER };
+    memcpy(pick->clauses, clauses, count * sizeof *clauses);
+    actor_start(scene, &pick->actor, pick_once, pick);
+    AWAIT(count_waiters(chan) > waiting);
+    weir__chan_verify(chan);
+    CHECK(!atomic_load(&pick->actor.done));
+}
+
+/* Its end: the index of the winner, or an error. */
+static inline int end_pick(struct pick *pick)
+{
+    actor_join(&pick->actor);
+    return pick->won;
+}
+
 /* --- Channels of numbers --- */
 
 static inline struct weir_chan *make_chan(size_t capacity, const struct weir_chan_options *options)
@@ -299,6 +350,24 @@ static inline void drain(struct weir_chan *chan, size_t count)
 {
     for (uint64_t value = 1; value <= count; value++)
         take_value(chan, value);
+}
+
+/* Releases the last reference while standard error goes to `text`. */
+static inline int release_overheard(struct weir_chan *chan, char *text, size_t bytes)
+{
+    int file = memfd_create("stderr", MFD_CLOEXEC);
+    int saved = dup(STDERR_FILENO);
+    ssize_t length;
+    int result;
+
+    dup2(file, STDERR_FILENO);
+    result = weir_chan_release(chan);
+    dup2(saved, STDERR_FILENO);
+    length = pread(file, text, bytes - 1, 0);
+    text[length > 0 ? length : 0] = 0;
+    close(saved);
+    close(file);
+    return result;
 }
 
 /* --- Playing a case --- */
@@ -378,14 +447,16 @@ static inline void dawdle(uint64_t *state)
         weir__cpu_pause();
 }
 
-/* Where two who race through many rounds wait for each other. */
+/* Where those who race through many rounds wait for each other: two, unless it says otherwise. */
 struct barrier {
+    unsigned parties;
     atomic_ulong arrivals;
 };
 
 static inline void meet(struct barrier *barrier)
 {
-    unsigned long complete = (atomic_fetch_add(&barrier->arrivals, 1) / 2 + 1) * 2;
+    unsigned long parties = barrier->parties ? barrier->parties : 2;
+    unsigned long complete = (atomic_fetch_add(&barrier->arrivals, 1) / parties + 1) * parties;
 
     AWAIT(atomic_load(&barrier->arrivals) >= complete);
 }

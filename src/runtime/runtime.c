@@ -14,24 +14,28 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "core/park.h"
 #include "core/scope.h"
 #include "core/task.h"
 #include "fiber/overflow.h"
 #include "io/io.h"
-#include "options.h"
 #include "pool/pool.h"
+#include "runtime/options.h"
 
 #include <weir/runtime.h>
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WHY_BYTES = 512, OUTSIDER_PAUSE_NS = 10000 };
+enum {
+    WHY_BYTES = 512,
+    OUTSIDER_PAUSE_NS = 10000,
+    EXTRA_STACKS = 2, /* per loop: the callback task's, and a task's that ends as the next begins */
+};
 
 /* Where all loops wait for each other; whoever could not start is excused. */
 struct meeting {
@@ -53,7 +57,7 @@ struct run {
     struct weir__machine machine;
     weir_task_fn *fn;
     void *arg;
-    int result; /* the root task's, or why there is none; written by loop 0 */
+    int result;       /* the root task's, or why there is none; written by loop 0 */
     atomic_int error; /* the first loop that could not start */
     pthread_mutex_t why_mutex;
     char why[WHY_BYTES];
@@ -286,23 +290,10 @@ static int start_thread(struct run *run, unsigned index)
     if (!arg)
         return -ENOMEM;
     *arg = (struct thread_arg){ .run = run, .index = index };
-    error = -pthread_create(&run->threads[index], NULL, loop_thread, arg);
+    error = weir__thread_create(&run->threads[index], loop_thread, arg);
     if (error < 0)
         weir__memory_free(arg);
     return error;
-}
-
-/* Loop threads take no signals but faults: handlers run on the program's own threads. */
-static void block_signals(sigset_t *saved)
-{
-    sigset_t blocked;
-
-    sigfillset(&blocked);
-    for (const int *fault = (const int[]){ SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT,
-                                           SIGSYS, 0 };
-         *fault; fault++)
-        sigdelset(&blocked, *fault);
-    pthread_sigmask(SIG_SETMASK, &blocked, saved);
 }
 
 static void run_loops(struct run *run)
@@ -310,15 +301,12 @@ static void run_loops(struct run *run)
     unsigned first = run->own_thread_zero ? 0 : 1;
     unsigned count = run->runtime.loop_count;
     unsigned started = first;
-    sigset_t saved;
     int error = 0;
 
-    block_signals(&saved);
     while (started < count && error >= 0) {
         error = start_thread(run, started);
         started += error >= 0;
     }
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     if (error < 0) {
         note_failure(run, error, "pthread_create: no thread for a loop; raise ulimit -u");
         excuse(&run->meeting, count - started);
@@ -353,9 +341,8 @@ static void report_ring(struct weir_report *report, const struct weir__loop *loo
     report->setup_flags = ring->setup_flags;
     report->ring_entries = ring->uring.sq.ring_entries;
     report->completion_entries = ring->cq_entries;
-    snprintf(report->text, sizeof report->text,
-             "%u loops, ring %u/%u,%s%s%s%s%s%s%s%s%s%s", report->loop_count, report->ring_entries,
-             report->completion_entries,
+    snprintf(report->text, sizeof report->text, "%u loops, ring %u/%u,%s%s%s%s%s%s%s%s%s%s",
+             report->loop_count, report->ring_entries, report->completion_entries,
              report->features & WEIR_FEATURE_SINGLE_ISSUER ? " single-issuer" : "",
              report->features & WEIR_FEATURE_DEFER_TASKRUN ? " defer-taskrun" : "",
              report->features & WEIR_FEATURE_RING_FD ? " ring-fd" : "",
@@ -384,7 +371,8 @@ static int create_loops(struct run *run)
 {
     struct weir__stack_options stacks = {
         .stack_bytes = run->runtime.options.stack_bytes,
-        .count_max = ((size_t)run->runtime.options.tasks_per_loop + 1) * run->runtime.loop_count,
+        .count_max = ((size_t)run->runtime.options.tasks_per_loop + EXTRA_STACKS) *
+                     run->runtime.loop_count,
         .bytes_max = run->runtime.options.stack_total_bytes * run->runtime.loop_count,
         .warm_count = run->runtime.options.stacks_kept,
         .guard_by_mprotect = run->runtime.options.without_features & WEIR_FEATURE_MADV_GUARD,
@@ -434,7 +422,9 @@ destroy_pool:
     weir__pool_destroy(run->runtime.pool);
 destroy_loops:
     destroy_loops(run);
-    return explain(error, "out of memory for the loops' structures");
+    return explain(error, error == -EAGAIN
+                              ? "pthread_create: no thread for the pool; raise ulimit -u"
+                              : "out of memory for the loops' and the pool's structures");
 }
 
 static int start(weir_task_fn *fn, void *arg, const struct weir_options *options, bool own_thread)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of numeric options, with default and range of each, and what the machine allows. */
-#include "options.h"
+#include "runtime/options.h"
 
 #include <errno.h>
 #include <sched.h>

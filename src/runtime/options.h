@@ -9,8 +9,8 @@ enum { WEIR__LOOPS_MAX = 256 };
 
 /* What this process may use. */
 struct weir__machine {
-    unsigned cpu_count;         /* CPUs in the affinity mask */
-    unsigned quota_cpus;        /* the cgroup's cpu.max rounded up; 0: no quota */
+    unsigned cpu_count;        /* CPUs in the affinity mask */
+    unsigned quota_cpus;       /* the cgroup's cpu.max rounded up; 0: no quota */
     int cpus[WEIR__LOOPS_MAX]; /* the first of those CPUs */
 };
 

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every row of the table: success, error, deadline, cancel, and that the figures say where it ran.
+ * A row waits for a peer, for its credit or for a thread of the pool; the test holds the only
+ * credit and the only thread. A row that never waits is checked to answer in spite of it.
+ */
+#include "op_fixtures.h"
+
+#include <semaphore.h>
+
+/* One call in a task of its own. */
+struct trial {
+    struct world *world;
+    enum weir__op_id id;
+    enum how how;
+    bool await_cancel; /* begins when its task has been cancelled */
+    struct call call;
+};
+
+static int64_t trial_run(void *arg, int64_t deadline_ns)
+{
+    struct trial *trial = arg;
+
+    while (trial->await_cancel && weir_yield() == 0)
+        ;
+    return fixtures[trial->id].call(trial->world, trial->how, deadline_ns);
+}
+
+static void trial_start(struct trial *trial, int64_t deadline_ns)
+{
+    trial->call = (struct call){ .run = trial_run, .arg = trial, .deadline_ns = deadline_ns };
+    call_start(&trial->call);
+}
+
+static int64_t trial_result(struct trial *trial, int64_t deadline_ns)
+{
+    trial_start(trial, deadline_ns);
+    return call_finish(&trial->call);
+}
+
+static uint64_t started_count(enum weir__op_id id)
+{
+    struct weir_op_stats stats = stats_of(id);
+
+    return stats.inline_count + stats.ring_count + stats.pool_count;
+}
+
+/* Names the row when something about it did not hold. */
+static void expect(struct trial *trial, const char *what, int64_t result, int64_t wanted)
+{
+    if (!CHECK(result == wanted))
+        print_error("%s, %s: %s, not %s\n", weir__op_rows[trial->id].name, what,
+                    weir_error_name(result), weir_error_name(wanted));
+}
+
+static void check_success(struct trial *trial)
+{
+    struct weir_op_stats before = stats_of(trial->id), after;
+    enum weir__route route = fixtures[trial->id].route;
+    int64_t result;
+
+    trial->how = SUCCEED;
+    result = trial_result(trial, WEIR_FOREVER);
+    expect(trial, "success", result < 0 ? result : 0, 0);
+    after = stats_of(trial->id);
+    expect(trial, "on the ring", (int64_t)(after.ring_count - before.ring_count),
+           route == WEIR__ROUTE_RING);
+    expect(trial, "on the pool", (int64_t)(after.pool_count - before.pool_count),
+           route == WEIR__ROUTE_POOL);
+    expect(trial, "inline", (int64_t)(after.inline_count - before.inline_count),
+           route == WEIR__ROUTE_INLINE);
+    expect(trial, "failures", (int64_t)(after.failed_count - before.failed_count), 0);
+}
+
+static void check_error(struct trial *trial)
+{
+    struct weir_op_stats before = stats_of(trial->id);
+
+    trial->how = FAIL;
+    expect(trial, "error", trial_result(trial, WEIR_FOREVER), fixtures[trial->id].fail_error);
+    expect(trial, "failures", (int64_t)(stats_of(trial->id).failed_count - before.failed_count), 1);
+}
+
+/* Cancelled before it began: no effect, unless it is a release call, which is always done. */
+static void check_cancelled_before(struct trial *trial)
+{
+    struct weir_op_stats before = stats_of(trial->id);
+    uint64_t started = started_count(trial->id);
+    bool is_release = weir__op_rows[trial->id].is_release;
+
+    trial->how = SUCCEED;
+    trial->await_cancel = true;
+    trial_start(trial, WEIR_FOREVER);
+    CHECK_EQUAL(weir_task_cancel(trial->call.task), 0);
+    expect(trial, "cancelled before", call_finish(&trial->call), is_release ? 0 : -ECANCELED);
+    expect(trial, "started", (int64_t)(started_count(trial->id) - started), is_release);
+    expect(trial, "cancelled",
+           (int64_t)(stats_of(trial->id).cancelled_count - before.cancelled_count), !is_release);
+}
+
+static void check_cancelled_in_wait(struct trial *trial)
+{
+    trial_start(trial, WEIR_FOREVER);
+    weir__sched_settle();
+    CHECK_EQUAL(weir_task_cancel(trial->call.task), 0);
+    expect(trial, "cancelled in wait", call_finish(&trial->call), -ECANCELED);
+}
+
+/* A row that waits: for its peer, or for what the test holds. */
+static void check_wait(struct trial *trial)
+{
+    struct weir_op_stats before = stats_of(trial->id), after;
+
+    trial->how = weir__op_rows[trial->id].holds == WEIR__HOLDS_POLLABLE ? WAIT : SUCCEED;
+    expect(trial, "try", trial_result(trial, WEIR_NOW), -EAGAIN);
+    expect(trial, "deadline passed", trial_result(trial, weir_now_ns()), -ETIME);
+    expect(trial, "deadline to come", trial_result(trial, weir_in_ms(2)), -ETIME);
+    check_cancelled_in_wait(trial);
+    after = stats_of(trial->id);
+    expect(trial, "expired", (int64_t)(after.expired_count - before.expired_count), 3);
+    expect(trial, "cancelled", (int64_t)(after.cancelled_count - before.cancelled_count), 1);
+    expect(trial, "pool jobs", (int64_t)(after.pool_count - before.pool_count), 0);
+}
+
+/* A row that never waits: whatever the deadline. */
+static void check_no_wait(struct trial *trial)
+{
+    trial->how = SUCCEED;
+    expect(trial, "try", trial_result(trial, WEIR_NOW), 0);
+    expect(trial, "deadline passed", trial_result(trial, weir_now_ns()), 0);
+}
+
+/* A release call waits in spite of a cancel; done when `let_go` gives it what it needs. */
+static void check_release(struct trial *trial, void (*let_go)(void))
+{
+    trial->how = SUCCEED;
+    trial_start(trial, WEIR_FOREVER);
+    weir__sched_settle();
+    CHECK_EQUAL(weir_task_cancel(trial->call.task), 0);
+    weir__sched_settle();
+    CHECK_EQUAL(trial->call.result, 0);
+    let_go();
+    expect(trial, "release", call_finish(&trial->call), 0);
+}
+
+static bool left_out(const struct world *world, enum weir__op_id id)
+{
+    bool direct = weir__descriptor_kind(world->file_write) == WEIR__FD_DIRECT;
+
+    if (fixtures[id].on_disk && !direct)
+        print_message("[  SKIPPED ] %s: no O_DIRECT in TMPDIR\n", weir__op_rows[id].name);
+    return fixtures[id].on_disk && !direct;
+}
+
+static sem_t pool_gate;
+
+static int hold_pool_thread(void *arg)
+{
+    (void)arg;
+    while (sem_wait(&pool_gate) < 0)
+        ;
+    return 0;
+}
+
+static int64_t hold_pool(void *arg, int64_t deadline_ns)
+{
+    return weir_pool_run(hold_pool_thread, arg, deadline_ns);
+}
+
+static void open_gate(void)
+{
+    CHECK_EQUAL(sem_post(&pool_gate), 0);
+}
+
+static void await_busy_pool(void)
+{
+    struct weir_pool_stats stats;
+
+    do {
+        CHECK_EQUAL(weir_yield(), 0);
+        CHECK_EQUAL(weir_pool_read_stats(&stats), 0);
+    } while (stats.threads_busy == 0);
+}
+
+static void hold_credits(void)
+{
+    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
+        CHECK_EQUAL(weir__credits_take(&weir__loop_current->io->credits[class], WEIR_FOREVER), 0);
+}
+
+static void give_credits(void)
+{
+    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
+        weir__credits_give(&weir__loop_current->io->credits[class]);
+}
+
+static int free_body(void *arg)
+{
+    struct world world = { 0 };
+
+    (void)arg;
+    world_init(&world);
+    for (enum weir__op_id id = 0; id < WEIR__OP_ID_COUNT; id++) {
+        struct trial trial = { .world = &world, .id = id };
+
+        if (left_out(&world, id))
+            continue;
+        check_success(&trial);
+        check_error(&trial);
+        check_cancelled_before(&trial);
+    }
+    world_term(&world);
+    return 0;
+}
+
+static int held_body(void *arg)
+{
+    struct call holder = { .run = hold_pool, .arg = NULL, .deadline_ns = WEIR_FOREVER };
+    struct world world = { 0 };
+
+    (void)arg;
+    world_init(&world);
+    for (enum weir__op_id id = 0; id < WEIR__OP_ID_COUNT; id++) /* kinds are learned on the pool */
+        if (weir__op_rows[id].holds == WEIR__HOLDS_FILE && !left_out(&world, id))
+            CHECK(fixtures[id].call(&world, SUCCEED, WEIR_FOREVER) >= 0);
+    CHECK_EQUAL(sem_init(&pool_gate, 0, 0), 0);
+    call_start(&holder);
+    await_busy_pool();
+    hold_credits();
+    for (enum weir__op_id id = 0; id < WEIR__OP_ID_COUNT; id++) {
+        struct trial trial = { .world = &world, .id = id };
+
+        if (left_out(&world, id) || fixtures[id].no_deadline)
+            continue;
+        if (fixtures[id].route == WEIR__ROUTE_INLINE)
+            check_no_wait(&trial);
+        else
+            check_wait(&trial);
+    }
+    give_credits();
+    check_release(&(struct trial){ .world = &world, .id = WEIR__OP_ID_CLOSE }, open_gate);
+    CHECK_EQUAL(call_finish(&holder), 0);
+    world_term(&world);
+    return 0;
+}
+
+static const struct weir_options narrow = {
+    .loop_count = 1,
+    .submission_limit = 1,
+    .pool_threads_max = 1,
+};
+
+static void test_success_error_and_cancel(void **state)
+{
+    int fd_count = count_fds();
+
+    (void)state;
+    assert_int_equal(test_run(free_body, NULL, &narrow), 0);
+    assert_int_equal(count_fds(), fd_count);
+}
+
+static void test_deadline_and_cancel_in_wait(void **state)
+{
+    int fd_count = count_fds();
+
+    (void)state;
+    assert_int_equal(test_run(held_body, NULL, &narrow), 0);
+    assert_int_equal(count_fds(), fd_count);
+}
+
+/* A row has what its routes need; and this test knows it. */
+static void test_rows_are_complete(void **state)
+{
+    (void)state;
+    for (enum weir__op_id id = 0; id < WEIR__OP_ID_COUNT; id++) {
+        const struct weir__op_row *row = &weir__op_rows[id];
+
+        assert_non_null(row->name);
+        assert_non_null(row->why);
+        assert_non_null(fixtures[id].call);
+        assert_true(row->prep || row->call);
+        assert_true((row->prep != NULL) == (row->since != 0));
+        assert_true(row->since <= 601); /* the oldest kernel that weir runs on has it */
+        assert_true(row->route == WEIR__ROUTE_RING ? row->prep != NULL : row->call != NULL);
+        assert_true(row->choose || !row->prep || !row->call);
+        for (enum weir__op_id other = 0; other < id; other++)
+            assert_string_not_equal(row->name, weir__op_rows[other].name);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_are_complete),
+        IN_FOLDER(test_success_error_and_cancel),
+        IN_FOLDER(test_deadline_and_cancel_in_wait),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening: where it runs, what is set, and that a look at a path has no effect on what is there. */
+#include "fixture.h"
+
+#include <sys/sysmacros.h>
+
+static int open_flags(int fd)
+{
+    return fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK | O_APPEND | O_DIRECT);
+}
+
+static void check_cached_open(int flags)
+{
+    long long before = routed(WEIR__OP_ID_OPENAT, WEIR__ROUTE_INLINE);
+    int fd = weir_openat(AT_FDCWD, "file", flags, 0, WEIR_NOW);
+
+    CHECK(fd >= 0);
+    CHECK_EQUAL(open_flags(fd), flags);
+    CHECK_EQUAL(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK(weir__descriptor_kind(fd) != WEIR__FD_UNKNOWN);
+    CHECK_EQUAL(routed(WEIR__OP_ID_OPENAT, WEIR__ROUTE_INLINE) - before, 1);
+    CHECK_EQUAL(weir_close(fd), 0);
+}
+
+static int open_body(void *arg)
+{
+    int fd = weir_openat(AT_FDCWD, "file", O_CREAT | O_RDWR, 0640, WEIR_FOREVER);
+    struct stat file;
+
+    (void)arg;
+    CHECK(fd >= 0);
+    CHECK_EQUAL(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK_EQUAL(fstat(fd, &file), 0);
+    CHECK((file.st_mode & 07777) == 0640);
+    CHECK_EQUAL(routed(WEIR__OP_ID_OPENAT, WEIR__ROUTE_POOL), 1);
+    CHECK(weir__descriptor_kind(fd) != WEIR__FD_UNKNOWN); /* learned where it was opened */
+    CHECK_EQUAL(weir_close(fd), 0);
+    CHECK_EQUAL(weir_openat(AT_FDCWD, "file", O_CREAT | O_EXCL, 0600, WEIR_FOREVER), -EEXIST);
+    CHECK_EQUAL(weir_openat(AT_FDCWD, "file/x", O_RDONLY, 0, WEIR_FOREVER), -ENOTDIR);
+    CHECK_EQUAL(weir_openat(AT_FDCWD, NULL, O_RDONLY, 0, WEIR_FOREVER), -EINVAL);
+    if (major(file.st_dev) == 0)
+        return NO_SUCH_DISK;
+    check_cached_open(O_RDONLY);
+    check_cached_open(O_RDWR | O_APPEND);
+    check_cached_open(O_RDONLY | O_NONBLOCK);
+    return 0;
+}
+
+static void test_open(void **state)
+{
+    (void)state;
+    umask(0);
+    if (test_run(open_body, NULL, NULL) == NO_SUCH_DISK)
+        print_message("[  SKIPPED ] cached opens: TMPDIR is not on a local disk\n");
+}
+
+static int64_t open_fifo(void *arg, int64_t deadline_ns)
+{
+    return weir_openat(AT_FDCWD, "fifo", *(int *)arg, 0, deadline_ns);
+}
+
+/* An open that waits for its other end waits on the pool, and no try of it shows there. */
+static int fifo_body(void *arg)
+{
+    int read_only = O_RDONLY, write_only = O_WRONLY;
+    struct call reader = { .run = open_fifo, .arg = &read_only, .deadline_ns = WEIR_FOREVER };
+    struct call writer = { .run = open_fifo, .arg = &write_only, .deadline_ns = WEIR_FOREVER };
+
+    (void)arg;
+    CHECK_EQUAL(mkfifo("fifo", 0600), 0);
+    call_start(&reader);
+    weir__sched_settle();
+    call_start(&writer);
+    CHECK(call_finish(&reader) >= 0);
+    CHECK(call_finish(&writer) >= 0);
+    CHECK_EQUAL(open_flags((int)reader.result), O_RDONLY);
+    CHECK_EQUAL(routed(WEIR__OP_ID_OPENAT, WEIR__ROUTE_POOL), 2);
+    CHECK_EQUAL(routed(WEIR__OP_ID_OPENAT, WEIR__ROUTE_INLINE), 0);
+    CHECK_EQUAL(weir_close((int)reader.result), 0);
+    CHECK_EQUAL(weir_close((int)writer.result), 0);
+    return 0;
+}
+
+static void test_open_of_a_fifo(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(fifo_body, NULL, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_open),
+        IN_FOLDER(test_open_of_a_fifo),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
