@@ -36,6 +36,8 @@ void weir__sched_park(struct weir__loop *loop)
 
 void weir__sched_yield(struct weir__loop *loop)
 {
+    /* An open wait's wake would need the node that goes to the ready queue here. */
+    WEIR_DEBUG_ASSERT(!weir__wait_is_open(&loop->current->wait));
     weir__sched_ready(loop, loop->current);
     weir__sched_park(loop);
 }

@@ -37,7 +37,8 @@ static struct weir_spawn_options on_loop(unsigned loop_index)
 
 /* --- Ping-pong. -------------------------------------------------------------------------------- */
 
-/* Each opens its own wait before it fires the other's: so a fire always finds it open. */
+/* Each opens its own wait before it fires the other's: so a fire always finds it open. Side 0
+ * begins once side 1 has opened. */
 static struct game {
     _Atomic(struct weir__wait *) players[2];
     long rounds;
@@ -47,19 +48,20 @@ static int play(void *arg)
 {
     size_t side = (uintptr_t)arg;
     struct weir__wait *own = weir__wait_self();
-    struct weir__wait *other;
 
+    while (side == 0 && !atomic_load(&game.players[1]))
+        CHECK_EQUAL(weir_yield(), 0);
     weir__wait_begin(own);
     atomic_store(&game.players[side], own);
-    while (!(other = atomic_load(&game.players[1 - side])))
-        if (weir_yield() < 0)
-            return -EINVAL;
     for (long i = 0; i < game.rounds; i++) {
+        struct weir__wait *other = atomic_load(&game.players[1 - side]);
+
         if (side == 0 && !CHECK(weir__wait_fire(other, (int)(i & 0xffff))))
             return -EINVAL;
         if (!CHECK_EQUAL(weir__wait_park(own, WEIR_FOREVER, WEIR__PARK_CANCELLABLE), i & 0xffff))
             return -EINVAL;
         weir__wait_begin(own);
+        other = atomic_load(&game.players[1 - side]);
         if (side == 1 && !CHECK(weir__wait_fire(other, (int)(i & 0xffff))))
             return -EINVAL;
     }

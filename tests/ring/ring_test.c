@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* The ring: submitting beyond its size, waiting, doorbells; on every set of features. */
+#include "ring/ring.h"
+
+#include "base/clock.h"
+#include "ring/probe.h"
+#include "support/support.h"
+
+#include <weir/runtime.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SMALL = 8, RINGERS = 3 };
+
+/* Each is masked on top of nothing else; the last row masks all. */
+static const unsigned masks[] = {
+    0,
+    WEIR_FEATURE_SINGLE_ISSUER,
+    WEIR_FEATURE_DEFER_TASKRUN,
+    WEIR_FEATURE_RING_FD,
+    WEIR_FEATURE_SYNC_MSG_RING,
+    WEIR_FEATURE_FTRUNCATE,
+    WEIR_FEATURE_IOWQ_LIMIT,
+    WEIR_FEATURE_NO_IOWAIT,
+    WEIR_FEATURE_DEFER_TASKRUN | WEIR_FEATURE_SYNC_MSG_RING,
+    (WEIR_FEATURE_NO_IOWAIT << 1) - 1,
+};
+enum { MASKS = sizeof masks / sizeof masks[0] };
+
+static struct weir__counters counters;
+static struct weir__ring ring;
+
+static long counted(enum weir_counter id)
+{
+    return (long)weir__counter_get(&counters, id);
+}
+
+static void init(unsigned entries, unsigned mask)
+{
+    struct weir__ring_options options = {
+        .entries = entries,
+        .without_features = mask,
+        .counters = &counters,
+    };
+    char why[512] = "";
+    int error;
+
+    counters = (struct weir__counters){ 0 };
+    error = weir__ring_init(&ring, &options, why, sizeof why);
+
+    if (error < 0)
+        print_message("%s\n", why);
+    assert_int_equal(error, 0);
+    assert_int_equal(ring.features & mask, 0);
+}
+
+/* --- Features. --------------------------------------------------------------------------------- */
+
+static void test_what_is_masked_is_not_used(void **state)
+{
+    int fds = count_fds();
+
+    (void)state;
+    for (size_t i = 0; i < MASKS; i++) {
+        init(SMALL, masks[i]);
+        if (masks[i] & WEIR_FEATURE_SINGLE_ISSUER)
+            assert_false(ring.setup_flags & IORING_SETUP_SINGLE_ISSUER);
+        if (masks[i] & WEIR_FEATURE_DEFER_TASKRUN)
+            assert_false(ring.setup_flags & IORING_SETUP_DEFER_TASKRUN);
+        if (masks[i] & WEIR_FEATURE_RING_FD)
+            assert_false(ring.enter_flags & IORING_ENTER_REGISTERED_RING);
+        if (masks[i] & WEIR_FEATURE_FTRUNCATE)
+            assert_false(weir__ring_supports(&ring, WEIR__OP_FTRUNCATE));
+        assert_int_equal(ring.doorbell_fd < 0, !!(ring.features & WEIR_FEATURE_SYNC_MSG_RING));
+        assert_int_equal(!!(ring.features & WEIR_FEATURE_DEFER_TASKRUN),
+                         !!(ring.setup_flags & IORING_SETUP_DEFER_TASKRUN));
+        assert_true(weir__ring_supports(&ring, IORING_OP_NOP));
+        assert_false(weir__ring_supports(&ring, 255));
+        assert_true(ring.cq_entries >= 4 * SMALL);
+        weir__ring_term(&ring);
+        assert_int_equal(count_fds(), fds);
+    }
+}
+
+/* --- More than fits. ---------------------------------------------------------------------------- */
+
+struct tally {
+    struct weir__completion completion;
+    long count;
+};
+
+static void count_completion(struct weir__completion *completion, int result, uint32_t flags)
+{
+    (void)flags;
+    assert_int_equal(result, 0);
+    ((struct tally *)completion)->count++;
+}
+
+static void submit_nop(struct tally *tally)
+{
+    struct io_uring_sqe *sqe = weir__ring_sqe(&ring);
+
+    assert_non_null(sqe);
+    io_uring_prep_nop(sqe);
+    weir__ring_complete_to(sqe, tally ? &tally->completion : NULL);
+}
+
+static void test_a_full_queue_is_submitted(void **state)
+{
+    long count = test_rounds(20000, 1000000, 10000000);
+
+    (void)state;
+    for (size_t i = 0; i < MASKS; i++) {
+        struct tally nops = { .completion = { count_completion } };
+
+        init(SMALL, masks[i]);
+        for (long submitted = 0; submitted < count; submitted++) {
+            submit_nop(&nops);
+            submit_nop(NULL); /* nobody listens */
+            assert_true(weir__ring_pending(&ring) <= SMALL);
+        }
+        while (nops.count < count)
+            weir__ring_wait(&ring, INT64_MAX);
+        while (weir__ring_has_work(&ring))
+            weir__ring_poll(&ring);
+        assert_int_equal(nops.count, count);
+        assert_int_equal(counted(WEIR_RING_OVERFLOWS), 0);
+        assert_int_equal(weir__ring_pending(&ring), 0);
+        assert_true(counted(WEIR_RING_SUBMITTED) >= 2 * count);
+        weir__ring_term(&ring);
+    }
+}
+
+/* As many events as the kernel can bring in one enter: the completion queue holds them. */
+static void test_the_completion_queue_never_overflows(void **state)
+{
+    struct tally reads = { .completion = { count_completion } };
+    struct __kernel_timespec soon = { .tv_nsec = 100000 };
+    long count = 2000;
+
+    (void)state;
+    init(SMALL, 0);
+    for (long i = 0; i < count; i++) {
+        struct io_uring_sqe *sqe = weir__ring_sqe(&ring);
+
+        io_uring_prep_timeout(sqe, &soon, 0, IORING_TIMEOUT_ETIME_SUCCESS);
+        weir__ring_complete_to(sqe, NULL);
+    }
+    submit_nop(&reads);
+    weir__ring_poll(&ring);
+    weir__clock_sleep(200000); /* all are due, and none is reaped */
+    while (counted(WEIR_RING_COMPLETED) < count + 1)
+        weir__ring_wait(&ring, INT64_MAX);
+    assert_int_equal(reads.count, 1);
+    assert_int_equal(counted(WEIR_RING_OVERFLOWS), 0);
+    weir__ring_term(&ring);
+}
+
+/* --- Waiting. ----------------------------------------------------------------------------------- */
+
+static void test_a_wait_ends_by_event_or_time(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MASKS; i++) {
+        struct tally nop = { .completion = { count_completion } };
+        int64_t before_ns;
+
+        init(SMALL, masks[i]);
+        submit_nop(&nop);
+        assert_true(weir__ring_has_work(&ring));
+        weir__ring_wait(&ring, INT64_MAX);
+        assert_int_equal(nop.count, 1);
+        while (weir__ring_has_work(&ring)) /* what the probe of MSG_RING left, say */
+            weir__ring_poll(&ring);
+        before_ns = weir__clock_now();
+        weir__ring_wait(&ring, 300000);
+        assert_true(weir__clock_now() - before_ns >= 300000);
+        weir__ring_wait(&ring, 0);
+        weir__ring_term(&ring);
+    }
+}
+
+/* --- Doorbells. --------------------------------------------------------------------------------- */
+
+static void test_a_doorbell_before_the_wait_is_kept(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MASKS; i++) {
+        init(SMALL, masks[i]);
+        for (int round = 0; round < 100; round++) {
+            weir__ring_doorbell(&ring);
+            weir__ring_doorbell(&ring);
+            weir__ring_wait(&ring, INT64_MAX);
+        }
+        weir__ring_term(&ring);
+    }
+}
+
+static _Atomic long rung_count;
+static _Atomic long seen_count; /* what the waiting thread has acknowledged */
+
+static void *ring_often(void *arg)
+{
+    long rounds = *(long *)arg;
+
+    for (long i = 0; i < rounds; i++) {
+        long number = ++rung_count;
+
+        weir__ring_doorbell(&ring);
+        test_await(&seen_count, number);
+    }
+    return NULL;
+}
+
+static void test_each_doorbell_wakes(void **state)
+{
+    long rounds = test_rounds(500, 20000, 200000);
+
+    (void)state;
+    for (size_t i = 0; i < MASKS; i++) {
+        pthread_t threads[RINGERS];
+
+        rung_count = seen_count = 0;
+        init(SMALL, masks[i]);
+        for (size_t j = 0; j < RINGERS; j++)
+            pthread_create(&threads[j], NULL, ring_often, &rounds);
+        while (seen_count < rounds * RINGERS) {
+            weir__ring_wait(&ring, INT64_MAX); /* hangs if a doorbell is lost */
+            atomic_store(&seen_count, rung_count);
+        }
+        for (size_t j = 0; j < RINGERS; j++)
+            pthread_join(threads[j], NULL);
+        assert_int_equal(counted(WEIR_RING_OVERFLOWS), 0);
+        weir__ring_term(&ring);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_masked_is_not_used),
+        cmocka_unit_test(test_a_full_queue_is_submitted),
+        cmocka_unit_test(test_the_completion_queue_never_overflows),
+        cmocka_unit_test(test_a_wait_ends_by_event_or_time),
+        cmocka_unit_test(test_a_doorbell_before_the_wait_is_kept),
+        cmocka_unit_test(test_each_doorbell_wakes),
+    };
+
+    return cmocka_run_group_tests_name("ring/ring", tests, NULL, NULL);
+}
