@@ -157,6 +157,11 @@ int weir__kernel_get_flags(int fd)
     return or_error(fcntl(fd, F_GETFL));
 }
 
+int weir__kernel_get_pipe_bytes(int fd)
+{
+    return or_error(fcntl(fd, F_GETPIPE_SZ));
+}
+
 int weir__kernel_set_flags(int fd, int flags)
 {
     return or_error(fcntl(fd, F_SETFL, flags));

@@ -54,7 +54,8 @@ int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *addres
 int weir__kernel_close(int fd);
 int weir__kernel_fstat(int fd, struct stat *result);
 int weir__kernel_fstatfs(int fd, struct statfs *result);
-int weir__kernel_get_flags(int fd); /* fcntl F_GETFL: O_* */
+int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
+int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
 
 #endif

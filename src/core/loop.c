@@ -44,7 +44,10 @@ static void expire(struct weir__loop *loop)
     weir__wheel_expire(&loop->wheel, loop->now_ns);
 }
 
-/* Busy-waits for an event for about as long as one has been worth waiting for of late. */
+/*
+ * Busy-waits for an event. How long is learned: a sleep that turned out short says that spinning
+ * would have won, a spin in vain that it does not pay.
+ */
 static bool spin(struct weir__loop *loop, int64_t until_ns)
 {
     int64_t spin_end_ns = loop->now_ns + loop->spin_ns;
@@ -59,39 +62,55 @@ static bool spin(struct weir__loop *loop, int64_t until_ns)
         }
         loop->now_ns = weir__clock_now();
     } while (!won && loop->now_ns < end_ns);
-    if (won) {
+    if (won)
         weir__counter_add(&loop->counters, WEIR_SPINS_WON, 1);
-        loop->spin_ns =
-            loop->spin_ns * 2 < loop->spin_max_ns ? loop->spin_ns * 2 : loop->spin_max_ns;
-    } else if (loop->spin_ns > SPIN_MIN_NS) {
-        loop->spin_ns /= 2;
-    }
+    else
+        loop->spin_ns = loop->spin_ns > SPIN_MIN_NS ? loop->spin_ns / 2 : 0;
     return won;
 }
 
 static void sleep_in_ring(struct weir__loop *loop, int64_t until_ns)
 {
+    int64_t start_ns = loop->now_ns;
     int64_t timeout_ns = INT64_MAX;
 
     if (until_ns != INT64_MAX)
-        timeout_ns = until_ns > loop->now_ns ? until_ns - loop->now_ns : 0;
+        timeout_ns = until_ns > start_ns ? until_ns - start_ns : 0;
     if (!weir__mailbox_sleep(&loop->mailbox))
         return;
     weir__counter_add(&loop->counters, WEIR_SLEEPS, 1);
     weir__ring_wait(&loop->ring, timeout_ns);
     weir__mailbox_wake(&loop->mailbox);
+    if (!loop->spin_max_ns)
+        return;
+    loop->now_ns = weir__clock_now();
+    if (loop->now_ns - start_ns <= loop->spin_max_ns)
+        loop->spin_ns = loop->spin_max_ns;
 }
 
 /* Levels that others read, as of the last time this loop had nothing to do. */
 static void publish_levels(struct weir__loop *loop)
 {
-    struct weir__stack_stats stacks;
+    size_t used_count, kept_count;
 
-    weir__stack_pool_stats(&loop->stacks, &stacks);
-    weir__counter_set(&loop->counters, WEIR_STACKS_NOW, stacks.used_count);
-    weir__counter_set(&loop->counters, WEIR_STACKS_KEPT_NOW, stacks.warm_count + stacks.idle_count);
-    weir__counter_set(&loop->counters, WEIR_STACK_BYTES_NOW, stacks.mapped_bytes);
+    weir__stack_pool_levels(&loop->stacks, &used_count, &kept_count);
+    weir__counter_set(&loop->counters, WEIR_STACKS_NOW, used_count);
+    weir__counter_set(&loop->counters, WEIR_STACKS_KEPT_NOW, kept_count);
+    weir__counter_set(&loop->counters, WEIR_STACK_BYTES_NOW, loop->stacks.mapped_bytes);
     weir__counter_set(&loop->counters, WEIR_TIMERS_NOW, loop->wheel.count);
+}
+
+/* For tests: somebody waits until there is nothing else to do. */
+static bool settle(struct weir__loop *loop)
+{
+    struct weir__waiter *waiter;
+
+    if (WEIR_LIKELY(weir__list_empty(&loop->settling)) || weir__ring_has_work(&loop->ring))
+        return false;
+    waiter = weir__waiter_claim_first(&loop->settling);
+    if (waiter)
+        weir__wait_wake(waiter->wait);
+    return waiter != NULL;
 }
 
 /* Nobody is ready: what is prepared goes to the kernel, and the loop waits for the outside. */
@@ -100,20 +119,14 @@ static void idle(struct weir__loop *loop)
     int64_t timer_ns = weir__wheel_next(&loop->wheel);
     int64_t trim_ns;
 
-    if (!weir__list_empty(&loop->settling) && !weir__ring_has_work(&loop->ring)) {
-        struct weir__waiter *waiter = weir__waiter_claim_first(&loop->settling);
-
-        if (waiter) {
-            weir__wait_wake(waiter->wait);
-            return;
-        }
-    }
-    if (loop->spin_max_ns && weir__ring_has_work(&loop->ring)) {
+    if (settle(loop))
+        return;
+    if (loop->spin_ns && weir__ring_has_work(&loop->ring)) {
         weir__ring_poll(&loop->ring);
         return;
     }
     loop->now_ns = weir__clock_now();
-    if (loop->spin_max_ns && spin(loop, timer_ns))
+    if (loop->spin_ns && spin(loop, timer_ns))
         return;
     publish_levels(loop);
     trim_ns = weir__stack_pool_trim(&loop->stacks, TRIM_BUDGET, loop->now_ns);
@@ -192,7 +205,6 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
         .index = index,
         .task_limit = options->tasks_per_loop,
         .spin_max_ns = options->spin_max_ns > 0 ? options->spin_max_ns : 0,
-        .spin_ns = SPIN_MIN_NS,
         .now_ns = weir__clock_now(),
     };
     weir__queue_init(&loop->ready);

@@ -67,7 +67,7 @@ struct weir__loop {
     /* For how long. */
     struct weir__wheel wheel;
     int64_t spin_max_ns; /* 0: never spins */
-    int64_t spin_ns;     /* the present guess, adapted */
+    int64_t spin_ns;     /* what has paid of late; 0: sleep at once */
 
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;

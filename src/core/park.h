@@ -107,7 +107,8 @@ static inline struct weir__waiter *weir__waiter_claim_first(struct weir__list *w
         } else if (weir__wait_claim(wait, waiter->index)) {
             return waiter;
         }
-        weir__list_init(link); /* its owner will ask whether it is still queued; a winner does not */
+        weir__list_init(
+            link); /* its owner will ask whether it is still queued; a winner does not */
     }
     return NULL;
 }

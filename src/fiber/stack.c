@@ -284,6 +284,18 @@ void weir__stack_pool_stats(const struct weir__stack_pool *pool, struct weir__st
     }
 }
 
+void weir__stack_pool_levels(const struct weir__stack_pool *pool, size_t *used, size_t *kept)
+{
+    *used = 0;
+    *kept = 0;
+    for (unsigned left = pool->used_sizes; left != 0; left &= left - 1) {
+        const struct weir__stack_size *size = &pool->sizes[__builtin_ctz(left)];
+
+        *used += used_count(size);
+        *kept += size->warm_count + size->idle_count;
+    }
+}
+
 static void verify_list(const struct weir__stack_size *size, const struct weir__stack *stack,
                         size_t count)
 {

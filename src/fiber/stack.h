@@ -103,7 +103,12 @@ void weir__stack_pool_term(struct weir__stack_pool *pool);
  */
 int64_t weir__stack_pool_trim(struct weir__stack_pool *pool, size_t budget, int64_t now_ns);
 
+/* Walks the slabs: not for hot paths. */
 void weir__stack_pool_stats(const struct weir__stack_pool *pool, struct weir__stack_stats *out);
+
+/* Stacks in use, and free ones whose pages are kept; a few instructions per size in use. */
+void weir__stack_pool_levels(const struct weir__stack_pool *pool, size_t *used_count,
+                             size_t *kept_count);
 
 /* For tests: aborts unless lists, counts and sizes agree. */
 void weir__stack_pool_verify(const struct weir__stack_pool *pool);

@@ -10,6 +10,7 @@
  */
 #include "io/close.h"
 
+#include "base/kernel.h"
 #include "core/park.h"
 #include "io/descriptor.h"
 #include "io/io.h"
@@ -17,7 +18,6 @@
 #include <weir/descriptor.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 
 /* A close that waits for operations to end. */
@@ -31,9 +31,23 @@ enum weir__route weir__close_choose(const struct weir__op *op)
     struct linger linger;
     socklen_t bytes = sizeof linger;
 
-    if (getsockopt(op->fd, SOL_SOCKET, SO_LINGER, &linger, &bytes) == 0)
+    if (weir__kernel_getsockopt(op->fd, SOL_SOCKET, SO_LINGER, &linger, &bytes) >= 0)
         return linger.l_onoff && linger.l_linger > 0 ? WEIR__ROUTE_POOL : WEIR__ROUTE_RING;
-    return fcntl(op->fd, F_GETPIPE_SZ) >= 0 ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+    return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+}
+
+/* The number is forgotten just before close(2): as soon as the kernel has closed it, it may stand for
+ * something new that another thread made. */
+void weir__close_prep(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    weir__descriptor_forget(op->fd);
+    io_uring_prep_close(sqe, op->fd);
+}
+
+int64_t weir__close_call(struct weir__op *op)
+{
+    weir__descriptor_forget(op->fd);
+    return weir__kernel_close(op->fd);
 }
 
 static uint32_t count_ops(const struct weir__io *io, int fd)
@@ -85,20 +99,17 @@ int weir_close(int fd)
     struct weir__loop *loop = weir__loop_current;
     struct weir__op op = { .fd = fd };
     uint32_t own_count;
-    uint64_t ticket;
     int result;
 
     if (!loop)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
     own_count = count_ops(loop->io, fd);
-    result = weir__descriptor_begin_close(fd, own_count, &ticket);
+    result = weir__descriptor_begin_close(fd, own_count);
     if (result < 0)
         return result;
     if (own_count)
         end_ops(loop->io, fd);
-    result = (int)weir__op_run(WEIR__OP_ID_CLOSE, &op, WEIR_FOREVER);
-    weir__descriptor_end_close(fd, ticket);
-    return result;
+    return (int)weir__op_run(WEIR__OP_ID_CLOSE, &op, WEIR_FOREVER);
 }
 
 void weir_forget(int fd)

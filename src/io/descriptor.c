@@ -5,6 +5,7 @@
  */
 #include "io/descriptor.h"
 
+#include "base/kernel.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -21,16 +22,11 @@ enum {
     PART_COUNT = 1 << 14, /* 16 Mi descriptors; the kernel's own limit is 1 Mi by default */
 };
 
-/*
- * The word: home (32 bits, 0 nobody's, ANY_HOME a file's) | generation (7) | closing (1) |
- * count (24). The generation tells a close that ends late that the number has been reused.
- */
-#define COUNT_MASK     ((uint64_t)0xffffff)
-#define CLOSING        ((uint64_t)1 << 24)
-#define GENERATION_ONE ((uint64_t)1 << 25)
-#define GENERATIONS    ((uint64_t)0x7f << 25)
-#define HOME_SHIFT     32
-#define ANY_HOME       UINT32_MAX
+/* The word: home (32 bits, 0 nobody's, ANY_HOME a file's) | closing (1) | count (31). */
+#define COUNT_MASK ((uint64_t)0x7fffffff)
+#define CLOSING    ((uint64_t)1 << 31)
+#define HOME_SHIFT 32
+#define ANY_HOME   UINT32_MAX
 
 struct entry {
     _Atomic uint64_t word;
@@ -87,7 +83,7 @@ int weir__descriptor_enter(int fd, uint32_t home, bool pollable)
             return -EBADF;
         if ((word & COUNT_MASK) && home_of(word) != owner)
             return -EBUSY;
-        next = ((uint64_t)owner << HOME_SHIFT) | (word & GENERATIONS) | ((word & COUNT_MASK) + 1);
+        next = ((uint64_t)owner << HOME_SHIFT) | ((word & COUNT_MASK) + 1);
         /* acquire; pairs with the release in leave: a new home sees what the old one did */
     } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, next, memory_order_acquire,
                                                     memory_order_relaxed));
@@ -105,20 +101,15 @@ void weir__descriptor_leave(int fd)
 void weir__descriptor_forget(int fd)
 {
     struct entry *entry = find_entry(fd, false);
-    uint64_t word, next;
 
     if (!entry)
         return;
-    word = atomic_load_explicit(&entry->word, memory_order_relaxed);
-    do {
-        /* release: the next to enter acquires */
-        next = (word + GENERATION_ONE) & GENERATIONS;
-    } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, next, memory_order_release,
-                                                    memory_order_relaxed));
     atomic_store_explicit(&entry->kind, WEIR__FD_UNKNOWN, memory_order_relaxed);
+    /* release; pairs with the acquire in enter */
+    atomic_store_explicit(&entry->word, 0, memory_order_release);
 }
 
-int weir__descriptor_begin_close(int fd, uint32_t own_count, uint64_t *ticket)
+int weir__descriptor_begin_close(int fd, uint32_t own_count)
 {
     struct entry *entry = find_entry(fd, true);
     uint64_t word;
@@ -134,19 +125,7 @@ int weir__descriptor_begin_close(int fd, uint32_t own_count, uint64_t *ticket)
         /* acquire; pairs with the release in leave */
     } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, word | CLOSING,
                                                     memory_order_acquire, memory_order_relaxed));
-    *ticket = (word | CLOSING) & ~COUNT_MASK;
     return 0;
-}
-
-void weir__descriptor_end_close(int fd, uint64_t ticket)
-{
-    struct entry *entry = find_entry(fd, false);
-    uint64_t next = (ticket + GENERATION_ONE) & GENERATIONS;
-
-    /* release: the next to enter acquires. Failing means the number stands for something new. */
-    if (atomic_compare_exchange_strong_explicit(&entry->word, &ticket, next, memory_order_release,
-                                                memory_order_relaxed))
-        atomic_store_explicit(&entry->kind, WEIR__FD_UNKNOWN, memory_order_relaxed);
 }
 
 enum weir__fd_kind weir__descriptor_kind(int fd)
@@ -180,15 +159,18 @@ int weir__descriptor_learn(int fd)
     enum weir__fd_kind kind = WEIR__FD_PIPE;
     struct statfs file_system;
     struct stat file;
-    int open_flags = fcntl(fd, F_GETFL);
+    int open_flags = weir__kernel_get_flags(fd);
+    int error;
 
     if (!entry)
         return -ENOMEM;
-    if (open_flags < 0 || fstat(fd, &file) < 0)
-        return -errno;
+    error = open_flags < 0 ? open_flags : weir__kernel_fstat(fd, &file);
+    if (error < 0)
+        return error;
     if (S_ISREG(file.st_mode)) {
-        if (fstatfs(fd, &file_system) < 0)
-            return -errno;
+        error = weir__kernel_fstatfs(fd, &file_system);
+        if (error < 0)
+            return error;
         kind = kind_by_file_system((uint64_t)file_system.f_type, open_flags);
     } else if (S_ISBLK(file.st_mode)) {
         kind = open_flags & O_DIRECT ? WEIR__FD_DIRECT : WEIR__FD_DISK;

@@ -8,8 +8,8 @@
  *   idle <-----------------------------> busy     enter from another loop: -EBUSY
  *    ^       leave: the last one out      |
  *    |                                    | begin_close: nobody enters any more
- *    |  end_close (or the number stands   v
- *    `---- for something new: forget) - closing   what is under way ends, then close(2)
+ *    |                                    v
+ *    `------------- forget ----------- closing    what is under way ends; then close(2)
  *
  * The entry is one word, changed by compare-exchange only; any thread.
  */
@@ -21,7 +21,7 @@
 
 enum weir__fd_kind {
     WEIR__FD_UNKNOWN,
-    WEIR__FD_DISK, /* a regular file whose buffered reads are asynchronous: ext4, xfs, ... */
+    WEIR__FD_DISK,   /* a regular file whose buffered reads are asynchronous: ext4, xfs, ... */
     WEIR__FD_DIRECT, /* the same, or a block device, opened with O_DIRECT */
     WEIR__FD_MEMORY, /* tmpfs, ramfs: never waits for a device */
     WEIR__FD_OTHER,  /* elsewhere (procfs, overlay, NFS, FUSE, ...): may block anywhere */
@@ -40,16 +40,11 @@ enum weir__fd_kind weir__descriptor_kind(int fd);
  * does. 0 or -errno. */
 int weir__descriptor_learn(int fd);
 
-/* The number stands for something new: weir calls that make a descriptor say so. */
+/* The number stands for nothing any more, or for something new. */
 void weir__descriptor_forget(int fd);
 
-/*
- * From now on nobody enters. 0, and *ticket for the end; -EBADF; -EBUSY more ops are under way than
- * `own_count`, those of the calling loop.
- */
-int weir__descriptor_begin_close(int fd, uint32_t own_count, uint64_t *ticket);
-
-/* After close(2): forgets the descriptor, unless the number already stands for something new. */
-void weir__descriptor_end_close(int fd, uint64_t ticket);
+/* From now on nobody enters. 0; -EBADF; -EBUSY more ops are under way than `own_count`, those of the
+ * calling loop. */
+int weir__descriptor_begin_close(int fd, uint32_t own_count);
 
 #endif

@@ -14,6 +14,7 @@ int64_t weir__file_attempt_openat(struct weir__op *op);
 int64_t weir__file_call_openat(struct weir__op *op);
 
 /* What is in memory is copied here and now, in steps. */
+int64_t weir__file_quick_pread(struct weir__op *op);
 int64_t weir__file_attempt_pread(struct weir__op *op);
 int64_t weir__file_attempt_pwrite(struct weir__op *op);
 int64_t weir__file_attempt_preadv(struct weir__op *op);

@@ -20,6 +20,34 @@ static int step_flags(enum weir__fd_kind kind)
     }
 }
 
+/* The rest of a read after its first bytes. */
+static void advance(struct weir__op *op, int64_t got)
+{
+    op->address = (char *)op->address + got;
+    op->length -= (size_t)got;
+    op->offset += got;
+    op->done_bytes += (size_t)got;
+}
+
+/* One step is the whole of a small read from the page cache. */
+int64_t weir__file_quick_pread(struct weir__op *op)
+{
+    struct iovec vector = { op->address, op->length };
+    int flags = step_flags(weir__descriptor_kind(op->fd));
+    int64_t got;
+
+    if (flags < 0 || op->length > WEIR__STEP_BYTES)
+        return -EAGAIN;
+    got = weir__kernel_preadv2(op->fd, &vector, 1, op->offset, flags);
+    if (got == -EOPNOTSUPP)
+        return -EAGAIN;
+    if (got <= 0 || (size_t)got == op->length)
+        return got;
+    advance(op, got); /* the end of the file, or a page that is missing: the next read tells */
+    return -EAGAIN;
+}
+
+/* A larger read in steps; a smaller one has been tried. */
 int64_t weir__file_attempt_pread(struct weir__op *op)
 {
     struct iovec vector = { op->address, op->length };
@@ -27,15 +55,12 @@ int64_t weir__file_attempt_pread(struct weir__op *op)
     bool blocked;
     int64_t got;
 
-    if (flags < 0)
+    if (flags < 0 || (op->length <= WEIR__STEP_BYTES && flags && !op->done_bytes))
         return -EAGAIN;
     got = weir__step_run(op, &vector, 1, weir__kernel_preadv2, flags, &blocked);
     if (!blocked)
         return got;
-    op->address = (char *)op->address + got;
-    op->length -= (size_t)got;
-    op->offset += got;
-    op->done_bytes = (size_t)got;
+    advance(op, got);
     return -EAGAIN;
 }
 

@@ -24,14 +24,12 @@ void weir__net_prep_send(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__net_prep_recvmsg(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__net_prep_sendmsg(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__net_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe); /* flags: the events */
-void weir__net_prep_close(struct weir__op *op, struct io_uring_sqe *sqe);
 
 int64_t weir__net_call_socket(struct weir__op *op); /* other_fd: domain; mode: protocol */
 int64_t weir__net_call_bind(struct weir__op *op);
 int64_t weir__net_call_listen(struct weir__op *op);  /* mode: backlog */
 int64_t weir__net_call_connect(struct weir__op *op); /* does not wait for a backlog: -EAGAIN */
 int64_t weir__net_call_shutdown(struct weir__op *op);
-int64_t weir__net_call_close(struct weir__op *op);
 
 /* One try of a connect: as weir_connect, but -EAGAIN when a unix-domain backlog is full. */
 int weir__net_try_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the rows on sockets, poll and close run; see net.h. */
+/* How the rows on sockets and poll run; see net.h. */
 #include "base/kernel.h"
 #include "io/descriptor.h"
 #include "io/net.h"
@@ -77,11 +77,6 @@ void weir__net_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe)
     io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
 }
 
-void weir__net_prep_close(struct weir__op *op, struct io_uring_sqe *sqe)
-{
-    io_uring_prep_close(sqe, op->fd);
-}
-
 /* TCP_NODELAY from the start: whoever wants Nagle's algorithm can turn it on at any time, and a
  * listener hands either on to what it accepts. Other stream protocols refuse, which is fine. */
 int64_t weir__net_call_socket(struct weir__op *op)
@@ -126,9 +121,4 @@ int64_t weir__net_call_connect(struct weir__op *op)
 int64_t weir__net_call_shutdown(struct weir__op *op)
 {
     return weir__kernel_shutdown(op->fd, op->flags);
-}
-
-int64_t weir__net_call_close(struct weir__op *op)
-{
-    return weir__kernel_close(op->fd);
 }

@@ -95,7 +95,8 @@ void weir__op_interrupt(struct weir__op *op, int reason)
 {
     if (!op->reason)
         op->reason = reason;
-    weir__wait_interrupt(op->wait, reason);
+    if (weir__wait_is_open(op->wait)) /* else its task is ready to run, and will see the reason */
+        weir__wait_interrupt(op->wait, reason);
 }
 
 /* The kernel's word on an op that was asked to end. */
@@ -195,18 +196,28 @@ static int64_t with_attempt(const struct weir__op *op, int64_t result)
     return (int64_t)op->done_bytes + (result > 0 ? result : 0);
 }
 
+/* A try that needs neither ring nor pool; -EAGAIN: go on. */
+static int64_t try_inline(struct weir__loop *loop, struct weir__op *op,
+                          int64_t (*try)(struct weir__op *op))
+{
+    int64_t result = try(op);
+
+    if (result == -EAGAIN)
+        return result;
+    count_route(loop, op, WEIR__ROUTE_INLINE);
+    weir__sched_pay(loop);
+    return with_attempt(op, result);
+}
+
 static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
 {
     const struct weir__op_row *row = op->row;
 
     if (row->attempt) {
-        int64_t result = row->attempt(op);
+        int64_t result = try_inline(loop, op, row->attempt);
 
-        if (result != -EAGAIN) {
-            count_route(loop, op, WEIR__ROUTE_INLINE);
-            weir__sched_pay(loop);
-            return with_attempt(op, result);
-        }
+        if (result != -EAGAIN)
+            return result;
     }
     if (WEIR_UNLIKELY(op->reason)) /* closed between the steps of the attempt */
         return with_attempt(op, op->reason);
@@ -252,6 +263,11 @@ static int64_t run(struct weir__loop *loop, struct weir__op *op)
 {
     int64_t result;
 
+    if (op->row->quick) {
+        result = try_inline(loop, op, op->row->quick);
+        if (result != -EAGAIN)
+            return result;
+    }
     weir__list_init(&op->link);
     if (op->row->holds == WEIR__HOLDS_NOTHING)
         return dispatch(loop, op);

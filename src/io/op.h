@@ -3,7 +3,10 @@
  * One operation: a row of the table, its arguments, and its way through the runtime.
  *
  *   weir__op_run
- *     |  refused: not in a task, cancelled, descriptor being closed or in use on another loop
+ *     |  refused: not in a task, cancelled
+ *     v
+ *   quick (rows that have one): one try that neither blocks nor parks ------------------> result
+ *     |  refused: descriptor being closed, or in use on another loop
  *     v
  *   attempt (rows that have one): the kernel may answer at once, without blocking ----> result
  *     |
@@ -96,7 +99,10 @@ struct weir__op_row {
     bool is_release; /* a release call: not interrupted */
     /* By the descriptor and the arguments; optional. */
     enum weir__route (*choose)(const struct weir__op *op);
-    /* A non-blocking try: its result, or -EAGAIN to go on (having advanced op->done_bytes and the
+    /* A non-blocking try that does not park, so that the descriptor need not be entered; results as
+     * those of `attempt`; optional. */
+    int64_t (*quick)(struct weir__op *op);
+    /* A non-blocking try, perhaps in steps between which others run: its result, or -EAGAIN to go on (having advanced op->done_bytes and the
      * arguments by what it got); optional. */
     int64_t (*attempt)(struct weir__op *op);
     /* Fills a submission entry; needed where the route may be RING. */

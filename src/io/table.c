@@ -25,6 +25,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .class = WEIR__CLASS_DISK_READ,
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_read,
+        .quick = weir__file_quick_pread,
         .attempt = weir__file_attempt_pread,
         .prep = weir__file_prep_pread,
         .call = weir__file_call_pread,
@@ -209,8 +210,8 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .route = WEIR__ROUTE_POOL,
         .is_release = true, /* weir_close holds the descriptor in its own way */
         .choose = weir__close_choose,
-        .prep = weir__net_prep_close,
-        .call = weir__net_call_close,
+        .prep = weir__close_prep,
+        .call = weir__close_call,
     },
 };
 

@@ -26,13 +26,13 @@ static const struct setup_row {
     { IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0 },
 };
 
-enum { CQ_PER_SQ = 4, IOWQ_BOUNDED_MAX = 4, IOWQ_UNBOUNDED_MAX = 1 };
+enum { CQ_PER_SQ = 4, CQ_LEAST = 64, IOWQ_BOUNDED_MAX = 4, IOWQ_UNBOUNDED_MAX = 1 };
 
 static int try_setup(struct weir__ring *ring, const struct setup_row *row, unsigned entries)
 {
     struct io_uring_params params = {
         .flags = row->flags | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-        .cq_entries = entries * CQ_PER_SQ,
+        .cq_entries = entries * CQ_PER_SQ < CQ_LEAST ? CQ_LEAST : entries * CQ_PER_SQ,
     };
     int error;
 

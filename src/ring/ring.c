@@ -33,18 +33,25 @@ static void doorbell_rung(struct weir__completion *completion, int result, uint3
     ring->doorbell_armed = false;
 }
 
-/* Keeps one read on the eventfd in flight, before each wait. Nothing to do with MSG_RING. */
-static void arm_doorbell(struct weir__ring *ring)
+/*
+ * Keeps one read on the eventfd in flight, before each wait. Nothing to do with MSG_RING. False when
+ * no entry is free for it: then there must be no wait, since the doorbell would not be heard, and
+ * what is reaped while room is made may be all that the caller waits for.
+ */
+static bool arm_doorbell(struct weir__ring *ring)
 {
     struct io_uring_sqe *sqe;
 
     if (ring->doorbell_fd < 0 || ring->doorbell_armed)
-        return;
-    sqe = weir__ring_sqe(ring);
+        return true;
+    sqe = io_uring_get_sqe(&ring->uring);
+    if (!sqe)
+        return false;
     io_uring_prep_read(sqe, ring->doorbell_fd, &ring->doorbell_value, sizeof ring->doorbell_value,
                        0);
     weir__ring_complete_to(sqe, &ring->doorbell);
     ring->doorbell_armed = true;
+    return true;
 }
 
 /* The queues must not be reachable from a forked child: its writes would move our tail. */
@@ -197,8 +204,7 @@ void weir__ring_poll(struct weir__ring *ring)
 
 void weir__ring_wait(struct weir__ring *ring, int64_t timeout_ns)
 {
-    arm_doorbell(ring);
-    enter(ring, 1, timeout_ns);
+    enter(ring, arm_doorbell(ring) ? 1 : 0, timeout_ns);
 }
 
 void weir__ring_doorbell(struct weir__ring *ring)

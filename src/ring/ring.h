@@ -7,9 +7,10 @@
  * has posted its last event: so it is unique while it matters, and nothing is looked up.
  *
  * The completion queue cannot overflow. It has at least four times the entries of the submission
- * queue. One enter adds at most the events of what it submits (one submission queue full) and those
- * of deferred work (max(20, 1) per enter on DEFER_TASKRUN rings), and the queue is reaped empty
- * after every enter. An overflow would be lossless (NODROP) and is counted all the same.
+ * queue, and 64. One enter adds at most the events of what it submits (one submission queue full)
+ * and those of deferred work (twice 20 on DEFER_TASKRUN rings, from Linux 6.13 on), and the queue is
+ * reaped empty after every enter. Older kernels, and rings without DEFER_TASKRUN, bring all that is
+ * done at once: then it may overflow, which is lossless (NODROP) and counted.
  */
 #ifndef WEIR_RING_RING_H
 #define WEIR_RING_RING_H

@@ -371,8 +371,8 @@ static int create_loops(struct run *run)
 {
     struct weir__stack_options stacks = {
         .stack_bytes = run->runtime.options.stack_bytes,
-        .count_max = ((size_t)run->runtime.options.tasks_per_loop + EXTRA_STACKS) *
-                     run->runtime.loop_count,
+        .count_max =
+            ((size_t)run->runtime.options.tasks_per_loop + EXTRA_STACKS) * run->runtime.loop_count,
         .bytes_max = run->runtime.options.stack_total_bytes * run->runtime.loop_count,
         .warm_count = run->runtime.options.stacks_kept,
         .guard_by_mprotect = run->runtime.options.without_features & WEIR_FEATURE_MADV_GUARD,

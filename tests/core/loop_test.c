@@ -87,8 +87,8 @@ static void test_no_wake_is_lost_between_loops(void **state)
 {
     (void)state;
     for (size_t i = 0; i < VARIANTS; i++) {
-        game.rounds = i == 0 ? test_rounds(100000, 10000000, 20000000)
-                             : test_rounds(10000, 300000, 3000000);
+        game.rounds =
+            i == 0 ? test_rounds(100000, 10000000, 20000000) : test_rounds(10000, 300000, 3000000);
         assert_int_equal(test_run(play_on_two_loops, NULL, &variants[i]), 0);
     }
 }

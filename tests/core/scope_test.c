@@ -325,9 +325,9 @@ static int misuse(void *arg)
     CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_SUPERVISE + 1, NULL), -EINVAL);
     CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &cases[0]), -EINVAL);
     CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &cases[1]), -EINVAL);
-    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT,
-                                  &(struct weir_scope_options){ .name = name }),
-                -E2BIG);
+    CHECK_EQUAL(
+        weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &(struct weir_scope_options){ .name = name }),
+        -E2BIG);
     CHECK_EQUAL(weir_scope_join(NULL, WEIR_FOREVER), -EINVAL);
     CHECK_EQUAL(weir_scope_cancel(NULL), -EINVAL);
     CHECK_EQUAL(weir_scope_count(NULL), 0);

@@ -19,7 +19,7 @@ enum { LONG_NS = 1000000000, LAST_TURN = 100 };
 static _Atomic long gate; /* how many of those who wait at the gate may pass */
 static _Atomic long running_count;
 static _Atomic long turn; /* spawners below it may begin */
-static int order[8]; /* in which spawns got their room */
+static int order[8];      /* in which spawns got their room */
 static int order_count;
 
 static uint64_t counter(unsigned loop_index, enum weir_counter id)
@@ -80,17 +80,17 @@ static int fill_to_the_bound(void *arg)
     fill(scope, 0, 3); /* the root task is the fourth */
     CHECK_EQUAL(counter(0, WEIR_TASKS_NOW), 4);
     CHECK_EQUAL(weir_spawn(scope, wait_at_gate, NULL, NULL), -EAGAIN);
-    CHECK_EQUAL(weir_spawn(scope, wait_at_gate, NULL,
-                           &(struct weir_spawn_options){ .wait_ns = 100000 }),
-                -ETIME);
+    CHECK_EQUAL(
+        weir_spawn(scope, wait_at_gate, NULL, &(struct weir_spawn_options){ .wait_ns = 100000 }),
+        -ETIME);
     CHECK_EQUAL(counter(0, WEIR_SPAWNS_REFUSED), 1);
     CHECK_EQUAL(counter(0, WEIR_SPAWNS_EXPIRED), 1);
     CHECK_EQUAL(counter(0, WEIR_SPAWNS_WAITED), 1);
     CHECK(counter(0, WEIR_SPAWN_WAIT_NS) >= 100000);
     gate = 1;
-    CHECK_EQUAL(weir_spawn(scope, wait_at_gate, NULL,
-                           &(struct weir_spawn_options){ .wait_ns = LONG_NS }),
-                0);
+    CHECK_EQUAL(
+        weir_spawn(scope, wait_at_gate, NULL, &(struct weir_spawn_options){ .wait_ns = LONG_NS }),
+        0);
     gate = 100;
     return 0;
 }
@@ -98,8 +98,8 @@ static int fill_to_the_bound(void *arg)
 static void test_the_bound_on_tasks_refuses_or_waits(void **state)
 {
     (void)state;
-    assert_int_equal(test_run(fill_to_the_bound, NULL, &(struct weir_options){ .loop_count = 1,
-                                                                               .tasks_per_loop = 4 }),
+    assert_int_equal(test_run(fill_to_the_bound, NULL,
+                              &(struct weir_options){ .loop_count = 1, .tasks_per_loop = 4 }),
                      0);
 }
 
@@ -176,8 +176,8 @@ static int wait_in_order(void *arg)
 static void test_spawns_wait_for_room_in_order(void **state)
 {
     (void)state;
-    assert_int_equal(test_run(wait_in_order, NULL, &(struct weir_options){ .loop_count = 1,
-                                                                           .tasks_per_loop = 8 }),
+    assert_int_equal(test_run(wait_in_order, NULL,
+                              &(struct weir_options){ .loop_count = 1, .tasks_per_loop = 8 }),
                      0);
     assert_int_equal(order_count, 2);
     assert_int_equal(order[0], 0);
@@ -188,9 +188,8 @@ static void test_spawns_wait_for_room_in_order(void **state)
 
 static struct weir_spawn_options to_loop_one(int64_t wait_ns)
 {
-    return (struct weir_spawn_options){ .place = WEIR_PLACE_LOOP,
-                                        .loop_index = 1,
-                                        .wait_ns = wait_ns };
+    return (
+        struct weir_spawn_options){ .place = WEIR_PLACE_LOOP, .loop_index = 1, .wait_ns = wait_ns };
 }
 
 static int fill_the_way(void *arg)

@@ -48,9 +48,9 @@ static int spawn_everywhere(void *arg)
     CHECK_EQUAL(weir_loop_index(), 0);
     CHECK_EQUAL(spawn_and_join(tell_loop, NULL, (struct weir_spawn_options){ .name = "here" }), 0);
     for (unsigned i = 0; i < 2; i++)
-        CHECK_EQUAL(spawn_and_join(tell_loop, NULL,
-                                   (struct weir_spawn_options){ .place = WEIR_PLACE_LOOP,
-                                                                .loop_index = i }),
+        CHECK_EQUAL(spawn_and_join(
+                        tell_loop, NULL,
+                        (struct weir_spawn_options){ .place = WEIR_PLACE_LOOP, .loop_index = i }),
                     i);
     for (int i = 0; i < 100; i++)
         loops_seen[spawn_and_join(tell_loop, NULL,
@@ -81,7 +81,8 @@ static int name_tasks(void *arg)
     (void)arg;
     memset(longest, 'n', sizeof longest);
     longest[WEIR_NAME_BYTES - 1] = 0;
-    spawn_and_join(has_name, (void *)(uintptr_t) "task", (struct weir_spawn_options){ .name = NULL });
+    spawn_and_join(has_name, (void *)(uintptr_t) "task",
+                   (struct weir_spawn_options){ .name = NULL });
     spawn_and_join(has_name, longest, (struct weir_spawn_options){ .name = longest });
     longest[WEIR_NAME_BYTES - 1] = 'n';
     longest[WEIR_NAME_BYTES] = 0;
@@ -102,11 +103,8 @@ static int misuse(void *arg)
 {
     struct weir_scope *scope = weir_task_scope();
     struct weir_spawn_options cases[] = {
-        { .size = 3 },
-        { .place = WEIR_PLACE_LOOP + 1 },
-        { .stack_bytes = SIZE_MAX },
-        { .wait_ns = -1 },
-        { .reserved = { [3] = 1 } },
+        { .size = 3 },     { .place = WEIR_PLACE_LOOP + 1 }, { .stack_bytes = SIZE_MAX },
+        { .wait_ns = -1 }, { .reserved = { [3] = 1 } },
     };
 
     (void)arg;
@@ -141,11 +139,12 @@ static int take_stacks(void *arg)
 {
     (void)arg;
     for (size_t bytes = 1; bytes <= 4 << 20; bytes *= 4)
-        CHECK_EQUAL(spawn_and_join(tell_loop, NULL, (struct weir_spawn_options){ .stack_bytes = bytes }),
-                    0);
-    CHECK_EQUAL(spawn_and_join(use_stack, NULL,
-                               (struct weir_spawn_options){ .stack_bytes = 512 * 1024 }),
-                1);
+        CHECK_EQUAL(
+            spawn_and_join(tell_loop, NULL, (struct weir_spawn_options){ .stack_bytes = bytes }),
+            0);
+    CHECK_EQUAL(
+        spawn_and_join(use_stack, NULL, (struct weir_spawn_options){ .stack_bytes = 512 * 1024 }),
+        1);
     return 0;
 }
 

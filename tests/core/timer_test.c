@@ -133,8 +133,8 @@ static void test_random_against_a_list(void **state)
         else if (probe->armed)
             disarm(probe);
         else
-            arm(probe, now_ns + (choice == 1 ? -any_duration(&random) / 4096
-                                             : any_duration(&random)));
+            arm(probe,
+                now_ns + (choice == 1 ? -any_duration(&random) / 4096 : any_duration(&random)));
         if (round % 4096 == 0)
             compare();
     }

@@ -328,7 +328,7 @@ static int close_over_a_gathering(void *arg)
     }
     await_receivers(gathering.chan, count);
     CHECK_SAME(weir_chan_close(gathering.chan, 0), 0);
-    CHECK_SAME(weir_scope_join(scope, weir_in_seconds(PATIENCE_S)), 0);
+    CHECK_SAME(weir_scope_join(scope, end_of_patience()), 0);
     CHECK_SAME(gathering.woken, count);
     CHECK_SAME(look(gathering.chan).waiting_receivers, 0);
     weir_chan_release(gathering.chan);

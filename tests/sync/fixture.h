@@ -44,7 +44,7 @@ enum {
 /* The capacities of a case that leaves them open. */
 #define ANY_CAPACITY 0, 1, 2, 7, 64
 
-enum { PATIENCE_S = 30, EAGER_ROUNDS = 1000, PAUSE_US = 20 };
+enum { PATIENCE_S = 30, LONG_PATIENCE_S = 1200, EAGER_ROUNDS = 1000, PAUSE_US = 20 };
 
 struct scene {
     enum setting setting;
@@ -78,6 +78,12 @@ struct op {
 
 /* --- Waiting for a state --- */
 
+/* When a wait for a state is given up: something is broken. */
+static inline int64_t end_of_patience(void)
+{
+    return weir_in_seconds(test_tier() == TEST_FAST ? PATIENCE_S : LONG_PATIENCE_S);
+}
+
 static inline void give_way(unsigned round)
 {
     const struct timespec pause = { .tv_nsec = PAUSE_US * 1000 };
@@ -97,9 +103,11 @@ static inline void give_way(unsigned round)
 /* Waits until `condition` holds; a case that waits in vain fails. */
 #define AWAIT(condition)                                                                           \
     do {                                                                                           \
-        int64_t await_end_ns = weir_in_seconds(PATIENCE_S);                                        \
+        int64_t await_end_ns = 0;                                                                  \
         for (unsigned await_round = 0; !(condition); await_round++) {                              \
-            if (weir_now_ns() > await_end_ns) {                                                    \
+            if (await_round == EAGER_ROUNDS)                                                       \
+                await_end_ns = end_of_patience();                                                  \
+            if (await_round > EAGER_ROUNDS && weir_now_ns() > await_end_ns) {                      \
                 CHECK(condition);                                                                  \
                 break;                                                                             \
             }                                                                                      \
@@ -188,7 +196,7 @@ static inline int actor_join(struct actor *actor)
     int result = -1;
 
     if (actor->task) {
-        CHECK_SAME(weir_join(actor->task, &result, weir_in_seconds(PATIENCE_S)), 0);
+        CHECK_SAME(weir_join(actor->task, &result, end_of_patience()), 0);
         return result;
     }
     AWAIT(atomic_load(&actor->done)); /* a join that blocks would stop the loop's other tasks */
@@ -388,7 +396,7 @@ static inline int play_root(void *arg)
 
         CHECK_SAME(weir_scope_create(&scene.scope, WEIR_SCOPE_SUPERVISE, NULL), 0);
         play->body(&scene);
-        CHECK_SAME(weir_scope_join(scene.scope, weir_in_seconds(PATIENCE_S)), 0);
+        CHECK_SAME(weir_scope_join(scene.scope, end_of_patience()), 0);
     }
     return 0;
 }

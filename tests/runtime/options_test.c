@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Options: defaults, ranges, what the machine allows; each refusal names the option. */
+#include "runtime/options.h"
+
+#include "support/support.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct weir__machine four_cpus = { .cpu_count = 4 };
+
+static int fill(struct weir_options *options, const struct weir_options *given, char *why)
+{
+    return weir__options_fill(options, given, &four_cpus, false, why, 512);
+}
+
+static void test_zero_means_default(void **state)
+{
+    struct weir_options options;
+    char why[512];
+
+    (void)state;
+    assert_int_equal(fill(&options, NULL, why), 0);
+    assert_int_equal(options.loop_count, 4);
+    assert_int_equal(options.ring_entries, 256);
+    assert_int_equal(options.spin_max_ns, 30000);
+    assert_int_equal(options.tasks_per_loop, 262144);
+    assert_int_equal(options.remote_spawns, 1024);
+    assert_int_equal(options.stack_bytes, 64 * 1024);
+    assert_int_equal(options.stacks_kept, 1024);
+    assert_int_equal(options.submission_limit, 64);
+    assert_int_equal(options.pool_threads_min, 1);
+    assert_int_equal(options.pool_threads_max, 64);
+    assert_int_equal(options.pool_queue_limit, 1024);
+}
+
+static void test_what_was_given_stays(void **state)
+{
+    struct weir_options given = {
+        .size = sizeof given,
+        .loop_count = 7,
+        .ring_entries = 32,
+        .spin_max_ns = -1,
+        .tasks_per_loop = 1,
+        .stack_bytes = 1 << 20,
+        .submission_limit = 3,
+        .pool_wait_ns = INT64_MAX,
+        .context = &given,
+    };
+    struct weir_options options;
+    char why[512];
+
+    (void)state;
+    assert_int_equal(fill(&options, &given, why), 0);
+    assert_int_equal(options.loop_count, 7);
+    assert_int_equal(options.ring_entries, 32);
+    assert_true(options.spin_max_ns < 0);
+    assert_int_equal(options.tasks_per_loop, 1);
+    assert_int_equal(options.stack_bytes, 1 << 20);
+    assert_int_equal(options.submission_limit, 3);
+    assert_true(options.pool_wait_ns == INT64_MAX);
+    assert_ptr_equal(options.context, &given);
+}
+
+static const struct {
+    const char *name;
+    struct weir_options given;
+} bad[] = {
+    { "size", { .size = 8 } },
+    { "loop_count", { .loop_count = 257 } },
+    { "ring_entries", { .ring_entries = 4 } },
+    { "ring_entries", { .ring_entries = 100 } },
+    { "ring_entries", { .ring_entries = 65536 } },
+    { "spin_max_ns", { .spin_max_ns = INT64_C(2000000000) } },
+    { "without_features", { .without_features = WEIR_FEATURE_NO_IOWAIT << 1 } },
+    { "tasks_per_loop", { .tasks_per_loop = (1 << 26) + 1 } },
+    { "remote_spawns", { .remote_spawns = UINT32_MAX } },
+    { "stack_bytes", { .stack_bytes = 4096 } },
+    { "stack_bytes", { .stack_bytes = SIZE_MAX } },
+    { "stack_total_bytes", { .stack_total_bytes = 1 } },
+    { "stacks_kept", { .stacks_kept = UINT32_MAX } },
+    { "submission_limit", { .submission_limit = (1 << 20) + 1 } },
+    { "submission_when_full", { .submission_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
+    { "submission_wait_ns", { .submission_wait_ns = -1 } },
+    { "pool_threads_min", { .pool_threads_min = 1025 } },
+    { "pool_threads_min", { .pool_threads_min = 9, .pool_threads_max = 8 } },
+    { "pool_threads_max", { .pool_threads_max = 1025 } },
+    { "pool_queue_limit", { .pool_queue_limit = UINT32_MAX } },
+    { "pool_when_full", { .pool_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
+    { "pool_wait_ns", { .pool_wait_ns = -1 } },
+    { "pool_idle_ns", { .pool_idle_ns = -1 } },
+    { "reserved", { .reserved = { [7] = 1 } } },
+};
+
+static int never(void *arg)
+{
+    (void)arg;
+    CHECK(false);
+    return 0;
+}
+
+static void test_each_bad_option_is_refused_by_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char name[64] = "weir_options.";
+        struct weir_options options;
+        char why[512] = "";
+
+        strcat(name, bad[i].name);
+        assert_int_equal(fill(&options, &bad[i].given, why), -EINVAL);
+        assert_ptr_equal(strstr(why, name), why);
+        assert_int_equal(test_run(never, NULL, &bad[i].given), -EINVAL);
+        assert_string_equal(weir_last_error(), why);
+        assert_int_equal(weir_run_on_this_thread(never, NULL, &bad[i].given), -EINVAL);
+        test_carry_out();
+    }
+}
+
+static void test_the_machine_bounds_loops_and_spinning(void **state)
+{
+    struct weir__machine quota = { .cpu_count = 4, .quota_cpus = 2 };
+    struct weir__machine single = { .cpu_count = 1 };
+    struct weir_options options;
+    char why[512];
+
+    (void)state;
+    assert_int_equal(weir__options_fill(&options, NULL, &quota, false, why, sizeof why), 0);
+    assert_int_equal(options.loop_count, 2);
+    assert_true(options.spin_max_ns <= 0);
+    assert_int_equal(weir__options_fill(&options, NULL, &single, false, why, sizeof why), 0);
+    assert_int_equal(options.loop_count, 1);
+    assert_true(options.spin_max_ns <= 0);
+    assert_int_equal(weir__options_fill(&options, NULL, &four_cpus, true, why, sizeof why), 0);
+    assert_int_equal(options.loop_count, 1);
+    assert_true(options.spin_max_ns > 0);
+}
+
+static void test_this_machine_is_read(void **state)
+{
+    struct weir__machine machine;
+
+    (void)state;
+    weir__machine_read(&machine);
+    assert_in_range(machine.cpu_count, 1, WEIR__LOOPS_MAX);
+    for (unsigned i = 1; i < machine.cpu_count; i++)
+        assert_true(machine.cpus[i - 1] < machine.cpus[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zero_means_default),
+        cmocka_unit_test(test_what_was_given_stays),
+        cmocka_unit_test(test_each_bad_option_is_refused_by_name),
+        cmocka_unit_test(test_the_machine_bounds_loops_and_spinning),
+        cmocka_unit_test(test_this_machine_is_read),
+    };
+
+    return cmocka_run_group_tests_name("runtime/options", tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The table of conformance cases: numbers rise, each named test exists and is run, and each test
+# that carries a number is in the table.
+set -eu
+cd "$WEIR_SOURCE_DIR/tests/sync"
+last=0
+carried=0
+waiting=0
+
+fail() {
+    echo "cases.txt: $*" >&2
+    exit 1
+}
+
+while read -r number file name; do
+    case $number in
+    '#'* | '') continue ;;
+    [0-9][0-9][0-9]) ;;
+    *) fail "$number is no case number" ;;
+    esac
+    decimal=$(expr "$number" + 0)
+    [ "$decimal" -ge "$last" ] || fail "$number comes after $last"
+    if [ "$file" = - ]; then
+        [ "$decimal" -gt "$last" ] || fail "$number is both carried and not"
+        [ -n "$name" ] || fail "$number waits for nothing"
+        waiting=$((waiting + 1))
+    else
+        grep -q "cmocka_unit_test($name)" "$file" || fail "$number: $file does not run $name"
+        carried=$((carried + 1))
+    fi
+    last=$decimal
+done <cases.txt
+
+for name in $(sed -n 's/.*cmocka_unit_test(\(case_[0-9a-z_]*\)).*/\1/p' ./*_test.c); do
+    grep -q " $name\$" cases.txt || fail "$name is missing"
+done
+for name in $(sed -n -e 's/^CASE(\(case_[0-9a-z_]*\),.*/\1/p' \
+    -e 's/^static void \(case_[0-9a-z_]*\)(.*/\1/p' ./*_test.c); do
+    grep -q "cmocka_unit_test($name)" ./*_test.c || fail "$name is never run"
+done
+echo "$carried carried, $waiting not yet due"
