@@ -100,13 +100,17 @@ static void publish_levels(struct weir__loop *loop)
     weir__counter_set(&loop->counters, WEIR_TIMERS_NOW, loop->wheel.count);
 }
 
-/* For tests: somebody waits until there is nothing else to do. */
+/* For tests: somebody waits until there is nothing else to do. True: look again. */
 static bool settle(struct weir__loop *loop)
 {
     struct weir__waiter *waiter;
 
-    if (WEIR_LIKELY(weir__list_empty(&loop->settling)) || weir__ring_has_work(&loop->ring))
+    if (WEIR_LIKELY(weir__list_empty(&loop->settling)))
         return false;
+    if (weir__ring_has_work(&loop->ring)) {
+        weir__ring_poll(&loop->ring);
+        return true;
+    }
     waiter = weir__waiter_claim_first(&loop->settling);
     if (waiter)
         weir__wait_wake(waiter->wait);
