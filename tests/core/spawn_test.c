@@ -288,6 +288,55 @@ static void test_an_arrival_without_a_stack_holds_up_nobody(void **state)
     assert_int_equal(test_run(arrive_without_a_stack, NULL, &options), 0);
 }
 
+/* The scope is cancelled right when a spawn that will find no stack has entered it: the cancel's
+ * mail is on its way to a task that never was. */
+static struct weir_scope *cancelled_scope;
+
+static void cancel_between(void)
+{
+    weir__lock_release_hook = NULL;
+    CHECK_EQUAL(weir_scope_cancel(cancelled_scope), 0);
+}
+
+static int sleep_shortly(void *arg)
+{
+    (void)arg;
+    return weir_sleep(weir_in_us(50));
+}
+
+static int cancel_an_entering_task(void *arg)
+{
+    struct weir_task *task, *bystander;
+    struct weir_spawn_options large = { .stack_bytes = 1 << 30 };
+    struct weir_spawn_options next = { .task = &bystander };
+    int result = 0;
+
+    (void)arg;
+    for (int with_handle = 0; with_handle < 2; with_handle++) {
+        large.task = with_handle ? &task : NULL;
+        CHECK_EQUAL(weir_scope_create(&cancelled_scope, WEIR_SCOPE_COLLECT, NULL), 0);
+        weir__lock_release_hook = cancel_between;
+        CHECK_EQUAL(weir_spawn(cancelled_scope, wait_at_gate, NULL, &large), -EAGAIN);
+        CHECK(weir__lock_release_hook == NULL);
+        CHECK_EQUAL(weir_spawn(weir_task_scope(), sleep_shortly, NULL, &next), 0);
+        CHECK_EQUAL(weir_join(bystander, &result, WEIR_FOREVER), 0);
+        CHECK_EQUAL(result, 0); /* the cancel was not for it */
+        CHECK_EQUAL(counter(0, WEIR_CANCELS_RECEIVED), with_handle + 1);
+        CHECK_EQUAL(weir_scope_join(cancelled_scope, WEIR_FOREVER), 0);
+    }
+    return 0;
+}
+
+static void test_a_cancel_may_meet_a_spawn_that_fails(void **state)
+{
+    struct weir_options options = { .loop_count = 1, .stack_total_bytes = 32 * 64 * 1024 };
+
+    (void)state;
+    if (!WEIR_DEBUG)
+        skip(); /* the hook is there in debug builds only */
+    assert_int_equal(test_run(cancel_an_entering_task, NULL, &options), 0);
+}
+
 /* --- Memory. ------------------------------------------------------------------------------------ */
 
 static int run_out_of_memory(void *arg)
@@ -335,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup(test_spawns_from_elsewhere_are_bounded, setup),
         cmocka_unit_test_setup(test_the_bound_on_stack_memory_refuses, setup),
         cmocka_unit_test_setup(test_an_arrival_without_a_stack_holds_up_nobody, setup),
+        cmocka_unit_test_setup(test_a_cancel_may_meet_a_spawn_that_fails, setup),
         cmocka_unit_test_setup(test_a_spawn_without_memory_takes_nothing, setup),
     };
 

@@ -197,7 +197,7 @@ static void test_many_after_another_leave_nothing(void **state)
     for (long i = 0; i < test_rounds(100, 1000, 10000); i++) {
         assert_int_equal(test_run(spawn_some, NULL, &options), 0);
         assert_int_equal(count_fds(), fds);
-        assert_int_equal(count_threads(), threads);
+        test_await_threads(threads);
     }
     assert_true(count_mappings() <= mappings + SLACK_MAPPINGS);
     assert_true(TEST_SANITIZED || rss_bytes() <= bytes + SLACK_BYTES);

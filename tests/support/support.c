@@ -124,6 +124,12 @@ size_t rss_bytes(void)
     return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+void test_await_threads(int count)
+{
+    while (count_threads() > count)
+        nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
+}
+
 void test_await(const _Atomic long *word, long value)
 {
     weir_shield_enter(); /* a cancelled task yields no more */
