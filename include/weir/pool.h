@@ -44,7 +44,8 @@ WEIR_BEGIN
  */
 WEIR_API int weir_pool_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* One reading of the pool of the calling task's runtime. Returns 0; -EINVAL; -ENXIO not in a task. */
+/* One reading of the pool of the calling task's runtime. Returns 0; -EINVAL; -ENXIO not in a
+ * task. */
 WEIR_API int weir_pool_read_stats(struct weir_pool_stats *stats);
 
 WEIR_END

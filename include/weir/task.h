@@ -71,7 +71,8 @@ WEIR_API WEIR_MUST_CHECK int weir_spawn(struct weir_scope *scope, weir_task_fn *
 WEIR_API WEIR_MUST_CHECK int weir_join(struct weir_task *task, int *result,
                                        int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
-/* Ends a handle without waiting; the task goes on, and a failure of it is reported. NULL is fine. */
+/* Ends a handle without waiting; the task goes on, and a failure of it is reported. NULL is
+ * fine. */
 WEIR_API void weir_task_release(struct weir_task *task) WEIR_ANY_THREAD;
 
 /*

@@ -57,7 +57,8 @@ static void deliver_report(struct weir__loop *loop, struct weir__mail *mail)
     weir__task_unref(task);
 }
 
-/* A failure whose handle was given up without a join, after the end; scope and runtime may be gone. */
+/* A failure whose handle was given up without a join, after the end; scope and runtime may be
+ * gone. */
 static void report_late(void *arg)
 {
     const struct weir_task *task = arg;

@@ -83,7 +83,8 @@ struct weir__loop *weir__task_post_cancel(struct weir_task *task, bool *already)
 struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char *name,
                                             weir_task_fn *fn, void *arg);
 
-/* Home loop: a task has ended and, if need be, been reported; whoever waits longest gets its room. */
+/* Home loop: a task has ended and, if need be, been reported; whoever waits longest gets its
+ * room. */
 void weir__task_leave_room(struct weir__loop *loop);
 
 /* Makes a struct for a thread's own stack, so that the loop's thread can park too. */

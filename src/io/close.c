@@ -36,7 +36,8 @@ enum weir__route weir__close_choose(const struct weir__op *op)
     return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
 }
 
-/* The number is forgotten just before close(2): as soon as the kernel has closed it, it may stand for
+/* The number is forgotten just before close(2): as soon as the kernel has closed it, it may stand
+ * for
  * something new that another thread made. */
 void weir__close_prep(struct weir__op *op, struct io_uring_sqe *sqe)
 {

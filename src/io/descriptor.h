@@ -43,7 +43,8 @@ int weir__descriptor_learn(int fd);
 /* The number stands for nothing any more, or for something new. */
 void weir__descriptor_forget(int fd);
 
-/* From now on nobody enters. 0; -EBADF; -EBUSY more ops are under way than `own_count`, those of the
+/* From now on nobody enters. 0; -EBADF; -EBUSY more ops are under way than `own_count`, those of
+ * the
  * calling loop. */
 int weir__descriptor_begin_close(int fd, uint32_t own_count);
 

@@ -102,7 +102,8 @@ struct weir__op_row {
     /* A non-blocking try that does not park, so that the descriptor need not be entered; results as
      * those of `attempt`; optional. */
     int64_t (*quick)(struct weir__op *op);
-    /* A non-blocking try, perhaps in steps between which others run: its result, or -EAGAIN to go on (having advanced op->done_bytes and the
+    /* A non-blocking try, perhaps in steps between which others run: its result, or -EAGAIN to go
+     * on (having advanced op->done_bytes and the
      * arguments by what it got); optional. */
     int64_t (*attempt)(struct weir__op *op);
     /* Fills a submission entry; needed where the route may be RING. */

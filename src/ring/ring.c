@@ -34,7 +34,8 @@ static void doorbell_rung(struct weir__completion *completion, int result, uint3
 }
 
 /*
- * Keeps one read on the eventfd in flight, before each wait. Nothing to do with MSG_RING. False when
+ * Keeps one read on the eventfd in flight, before each wait. Nothing to do with MSG_RING. False
+ * when
  * no entry is free for it: then there must be no wait, since the doorbell would not be heard, and
  * what is reaped while room is made may be all that the caller waits for.
  */

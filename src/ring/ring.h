@@ -8,7 +8,8 @@
  *
  * The completion queue cannot overflow. It has at least four times the entries of the submission
  * queue, and 64. One enter adds at most the events of what it submits (one submission queue full)
- * and those of deferred work (twice 20 on DEFER_TASKRUN rings, from Linux 6.13 on), and the queue is
+ * and those of deferred work (twice 20 on DEFER_TASKRUN rings, from Linux 6.13 on), and the queue
+ * is
  * reaped empty after every enter. Older kernels, and rings without DEFER_TASKRUN, bring all that is
  * done at once: then it may overflow, which is lossless (NODROP) and counted.
  */

@@ -22,7 +22,7 @@ static void add_credits(uint64_t *sums, struct weir__credits *credits)
 static void add_loop(uint64_t *sums, struct weir__loop *loop)
 {
     for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
-        sums[id] += weir__counter_get(&loop->counters, id);
+        sums[id] += weir__counter_get(&loop->counters, (enum weir_counter)id);
     for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
         add_credits(sums, &loop->io->credits[class]);
 }

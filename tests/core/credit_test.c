@@ -29,7 +29,7 @@ static void take_all(void)
     CHECK_EQUAL(credits.used, LIMIT);
 }
 
-/* --- Policies. --------------------------------------------------------------------------------- */
+/* --- Policies. -------------------------------------------------------------------------------- */
 
 static int refuse(void *arg)
 {
@@ -90,7 +90,7 @@ static void test_each_policy(void **state)
     }
 }
 
-/* --- Order. ------------------------------------------------------------------------------------ */
+/* --- Order. ----------------------------------------------------------------------------------- */
 
 static int order[TAKERS];
 static int order_count;
@@ -139,7 +139,7 @@ static void test_credits_go_to_the_oldest_waiter(void **state)
     assert_int_equal(test_run(queue_up, NULL, &two_loops), 0);
 }
 
-/* --- Under contention. -------------------------------------------------------------------------- */
+/* --- Under contention. ------------------------------------------------------------------------ */
 
 static _Atomic long holders;
 

@@ -78,7 +78,7 @@ static void await_end(struct weir_task *task)
     }
 }
 
-/* --- What join tells. -------------------------------------------------------------------------- */
+/* --- What join tells. ------------------------------------------------------------------------- */
 
 static int tell_apart(void *arg)
 {
@@ -191,7 +191,7 @@ static void test_no_task_joins_itself(void **state)
     assert_int_equal(test_run(spawn_self_joiner, NULL, &noting), 0);
 }
 
-/* --- As a clause of a select. ------------------------------------------------------------------ */
+/* --- As a clause of a select. ----------------------------------------------------------------- */
 
 static int select_joins(void *arg)
 {
@@ -230,7 +230,7 @@ static void test_a_select_hears_an_end(void **state)
     assert_int_equal(failure_count, 0);
 }
 
-/* --- Handles that are given up. ----------------------------------------------------------------- */
+/* --- Handles that are given up. --------------------------------------------------------------- */
 
 static int give_up_before_the_end(void *arg)
 {
@@ -310,7 +310,7 @@ static void test_handles_outlive_their_runtime(void **state)
     assert_int_equal(last_failure.loop_index, 1);
 }
 
-/* --- Many ends at once. -------------------------------------------------------------------------- */
+/* --- Many ends at once. ----------------------------------------------------------------------- */
 
 static int join_many(void *arg)
 {

@@ -35,7 +35,7 @@ static struct weir_spawn_options on_loop(unsigned loop_index)
     return (struct weir_spawn_options){ .place = WEIR_PLACE_LOOP, .loop_index = loop_index };
 }
 
-/* --- Ping-pong. -------------------------------------------------------------------------------- */
+/* --- Ping-pong. ------------------------------------------------------------------------------- */
 
 /* Each opens its own wait before it fires the other's: so a fire always finds it open. Side 0
  * begins once side 1 has opened. */
@@ -93,7 +93,7 @@ static void test_no_wake_is_lost_between_loops(void **state)
     }
 }
 
-/* --- Threads that fire the waits of tasks. ------------------------------------------------------ */
+/* --- Threads that fire the waits of tasks. ---------------------------------------------------- */
 
 static _Atomic(struct weir__wait *) targets[THREADS];
 static _Atomic bool done;
@@ -156,7 +156,7 @@ static void test_threads_wake_tasks(void **state)
     }
 }
 
-/* --- Sleep. ------------------------------------------------------------------------------------- */
+/* --- Sleep. ----------------------------------------------------------------------------------- */
 
 static int sleep_and_measure(void *arg)
 {
@@ -195,7 +195,7 @@ static void test_no_sleep_is_too_short(void **state)
         assert_int_equal(test_run(sleep_in_a_crowd, NULL, &variants[i]), 0);
 }
 
-/* --- Doorbells, only for sleepers. --------------------------------------------------------------- */
+/* --- Doorbells, only for sleepers. ------------------------------------------------------------ */
 
 static int end_at_once(void *arg)
 {

@@ -23,7 +23,7 @@ static uint64_t turns(void)
     return weir__counter_get(&weir__loop_current->counters, WEIR_TURNS);
 }
 
-/* --- Order. ------------------------------------------------------------------------------------ */
+/* --- Order. ----------------------------------------------------------------------------------- */
 
 static int sequence[3 * TASKS];
 static int sequence_count;
@@ -60,7 +60,7 @@ static void test_ready_tasks_run_in_order(void **state)
     assert_int_equal(test_run(take_turns, NULL, &one_loop), 0);
 }
 
-/* --- Nobody starves. ---------------------------------------------------------------------------- */
+/* --- Nobody starves. -------------------------------------------------------------------------- */
 
 static struct weir_chan *there, *back, *buffered;
 static long played_count;
@@ -177,7 +177,7 @@ static void test_a_timer_is_seen_within_the_budget(void **state)
     assert_int_equal(test_run(yield_past_a_sleeper, NULL, &one_loop), 0);
 }
 
-/* --- Budget and settling. ------------------------------------------------------------------------ */
+/* --- Budget and settling. --------------------------------------------------------------------- */
 
 static int spend_the_budget(void *arg)
 {

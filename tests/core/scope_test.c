@@ -84,7 +84,7 @@ static int finish_shielded(void *arg)
     return 0;
 }
 
-/* --- Kinds. ------------------------------------------------------------------------------------ */
+/* --- Kinds. ----------------------------------------------------------------------------------- */
 
 static int fail_fast(void *arg)
 {
@@ -204,7 +204,7 @@ static void test_a_scope_has_reports_of_its_own(void **state)
     assert_int_equal(report_count, 0);
 }
 
-/* --- Joining. ---------------------------------------------------------------------------------- */
+/* --- Joining. --------------------------------------------------------------------------------- */
 
 static int join_with_deadline(void *arg)
 {
@@ -341,7 +341,7 @@ static void test_bad_arguments_are_refused(void **state)
     assert_int_equal(test_run(misuse, NULL, &noting), 0);
 }
 
-/* --- Plain threads. ---------------------------------------------------------------------------- */
+/* --- Plain threads. --------------------------------------------------------------------------- */
 
 static _Atomic(struct weir_scope *) thread_scope;
 
@@ -446,7 +446,7 @@ static void test_a_thread_may_own_a_scope(void **state)
     test_carry_out();
 }
 
-/* --- Many. ------------------------------------------------------------------------------------- */
+/* --- Many. ------------------------------------------------------------------------------------ */
 
 static void count_report(void *context, const struct weir_failure *failure)
 {

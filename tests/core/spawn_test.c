@@ -70,7 +70,7 @@ static void await_children(struct weir_scope *scope)
         CHECK_EQUAL(weir_yield(), 0);
 }
 
-/* --- The bound on tasks. ------------------------------------------------------------------------ */
+/* --- The bound on tasks. ---------------------------------------------------------------------- */
 
 static int fill_to_the_bound(void *arg)
 {
@@ -184,7 +184,7 @@ static void test_spawns_wait_for_room_in_order(void **state)
     assert_int_equal(order[1], 3);
 }
 
-/* --- The bound on spawns from elsewhere. --------------------------------------------------------- */
+/* --- The bound on spawns from elsewhere. ------------------------------------------------------ */
 
 static struct weir_spawn_options to_loop_one(int64_t wait_ns)
 {
@@ -225,7 +225,7 @@ static void test_spawns_from_elsewhere_are_bounded(void **state)
         assert_int_equal(order[i], i);
 }
 
-/* --- Stacks. ----------------------------------------------------------------------------------- */
+/* --- Stacks. ---------------------------------------------------------------------------------- */
 
 static int use_up_stacks(void *arg)
 {
@@ -337,7 +337,7 @@ static void test_a_cancel_may_meet_a_spawn_that_fails(void **state)
     assert_int_equal(test_run(cancel_an_entering_task, NULL, &options), 0);
 }
 
-/* --- Memory. ------------------------------------------------------------------------------------ */
+/* --- Memory. ---------------------------------------------------------------------------------- */
 
 static int run_out_of_memory(void *arg)
 {

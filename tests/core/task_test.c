@@ -300,7 +300,7 @@ static void test_a_cancel_after_the_end_changes_nothing(void **state)
     assert_int_equal(test_run(cancel_too_late, NULL, NULL), 0);
 }
 
-/* --- Release calls are done, cancelled or not. ------------------------------------------------- */
+/* --- Release calls are done, cancelled or not. ------------------------------------------------ */
 
 static _Atomic long dropped_count;
 static _Atomic long child_stage;
@@ -366,7 +366,7 @@ static void test_release_calls_ignore_a_cancel(void **state)
     assert_int_equal(test_run(cancel_the_releaser, NULL, NULL), 0);
 }
 
-/* --- Handles on plain threads. ----------------------------------------------------------------- */
+/* --- Handles on plain threads. ---------------------------------------------------------------- */
 
 static struct weir_scope *_Atomic shared_scope;
 

@@ -64,7 +64,7 @@ static void init(unsigned entries, unsigned mask)
     assert_int_equal(ring.features & mask, 0);
 }
 
-/* --- Features. --------------------------------------------------------------------------------- */
+/* --- Features. -------------------------------------------------------------------------------- */
 
 static void test_what_is_masked_is_not_used(void **state)
 {
@@ -92,7 +92,7 @@ static void test_what_is_masked_is_not_used(void **state)
     }
 }
 
-/* --- More than fits. ---------------------------------------------------------------------------- */
+/* --- More than fits. -------------------------------------------------------------------------- */
 
 struct tally {
     struct weir__completion completion;
@@ -148,7 +148,8 @@ static void test_a_full_queue_is_submitted(void **state)
     }
 }
 
-/* Far more events at once than the completion queue holds: none is lost, and where the kernel brings
+/* Far more events at once than the completion queue holds: none is lost, and where the kernel
+ * brings
  * them in portions, the queue does not overflow. */
 static void test_no_event_is_lost_in_a_storm(void **state)
 {
@@ -175,7 +176,7 @@ static void test_no_event_is_lost_in_a_storm(void **state)
     }
 }
 
-/* --- Waiting. ----------------------------------------------------------------------------------- */
+/* --- Waiting. --------------------------------------------------------------------------------- */
 
 static void test_a_wait_ends_by_event_or_time(void **state)
 {
@@ -199,7 +200,7 @@ static void test_a_wait_ends_by_event_or_time(void **state)
     }
 }
 
-/* --- Doorbells. --------------------------------------------------------------------------------- */
+/* --- Doorbells. ------------------------------------------------------------------------------- */
 
 static void test_a_doorbell_before_the_wait_is_kept(void **state)
 {

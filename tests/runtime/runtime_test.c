@@ -24,7 +24,7 @@ static int return_code(void *arg)
     return *(int *)arg;
 }
 
-/* --- What weir_run returns. --------------------------------------------------------------------- */
+/* --- What weir_run returns. ------------------------------------------------------------------- */
 
 static int run_inside(void *arg)
 {
@@ -69,7 +69,7 @@ static void test_the_roots_failure_is_not_reported_again(void **state)
     assert_int_equal(reported_count, 0);
 }
 
-/* --- Threads. ---------------------------------------------------------------------------------- */
+/* --- Threads. --------------------------------------------------------------------------------- */
 
 static pthread_t caller;
 
@@ -130,7 +130,7 @@ static void test_pinning_gives_the_caller_its_cpus_back(void **state)
     assert_int_equal(test_run(count_cpus, NULL, &options), 0); /* only the first one pins */
 }
 
-/* --- The report. -------------------------------------------------------------------------------- */
+/* --- The report. ------------------------------------------------------------------------------ */
 
 static int check_report(void *arg)
 {
@@ -168,7 +168,7 @@ static void test_the_report_tells_what_was_obtained(void **state)
     }
 }
 
-/* --- Again and again. ---------------------------------------------------------------------------- */
+/* --- Again and again. ------------------------------------------------------------------------- */
 
 static int spawn_some(void *arg)
 {
@@ -203,7 +203,7 @@ static void test_many_after_another_leave_nothing(void **state)
     assert_true(TEST_SANITIZED || rss_bytes() <= bytes + SLACK_BYTES);
 }
 
-/* --- Two at once. -------------------------------------------------------------------------------- */
+/* --- Two at once. ----------------------------------------------------------------------------- */
 
 static struct weir_chan *chan_between;
 

@@ -60,7 +60,7 @@ static void start_and_exit(void)
     _exit(-error);
 }
 
-/* --- No io_uring. ------------------------------------------------------------------------------- */
+/* --- No io_uring. ----------------------------------------------------------------------------- */
 
 /* As container runtimes do. */
 static void forbid_io_uring(void *arg)
@@ -103,7 +103,7 @@ static void test_a_forbidden_io_uring_is_explained(void **state)
     }
 }
 
-/* --- No descriptors. ----------------------------------------------------------------------------- */
+/* --- No descriptors. -------------------------------------------------------------------------- */
 
 static void limit_descriptors(void *arg)
 {
@@ -132,7 +132,7 @@ static void test_a_lack_of_descriptors_is_explained(void **state)
     exited(status, 0);
 }
 
-/* --- Stack overflow. ------------------------------------------------------------------------------ */
+/* --- Stack overflow. -------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) int eat(void *arg)
 {
@@ -190,7 +190,7 @@ static void test_without_the_handler_it_is_a_plain_crash(void **state)
     assert_string_equal(output, "");
 }
 
-/* --- A scope that nobody joins. -------------------------------------------------------------------- */
+/* --- A scope that nobody joins. --------------------------------------------------------------- */
 
 static int sleep_forever(void *arg)
 {

@@ -197,7 +197,7 @@ static void test_tasks_in_every_state_end_with_the_root(void **state)
     assert_true(TEST_SANITIZED || count_mappings() <= mappings + SLACK_MAPPINGS);
 }
 
-/* --- Failing allocations. ------------------------------------------------------------------------ */
+/* --- Failing allocations. --------------------------------------------------------------------- */
 
 static int use_little(void *arg)
 {

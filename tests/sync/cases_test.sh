@@ -19,7 +19,8 @@ while read -r number file name; do
     [0-9][0-9][0-9]) ;;
     *) fail "$number is no case number" ;;
     esac
-    decimal=$(expr "$number" + 0)
+    decimal=${number#0}
+    decimal=${decimal#0}
     [ "$decimal" -ge "$last" ] || fail "$number comes after $last"
     if [ "$file" = - ]; then
         [ "$decimal" -gt "$last" ] || fail "$number is both carried and not"
@@ -32,11 +33,11 @@ while read -r number file name; do
     last=$decimal
 done <cases.txt
 
-for name in $(sed -n 's/.*cmocka_unit_test(\(case_[0-9a-z_]*\)).*/\1/p' ./*_test.c); do
+sed -n 's/.*cmocka_unit_test(\(case_[0-9a-z_]*\)).*/\1/p' ./*_test.c | while read -r name; do
     grep -q " $name\$" cases.txt || fail "$name is missing"
 done
-for name in $(sed -n -e 's/^CASE(\(case_[0-9a-z_]*\),.*/\1/p' \
-    -e 's/^static void \(case_[0-9a-z_]*\)(.*/\1/p' ./*_test.c); do
+sed -n -e 's/^CASE(\(case_[0-9a-z_]*\),.*/\1/p' \
+    -e 's/^static void \(case_[0-9a-z_]*\)(.*/\1/p' ./*_test.c | while read -r name; do
     grep -q "cmocka_unit_test($name)" ./*_test.c || fail "$name is never run"
 done
 echo "$carried carried, $waiting not yet due"

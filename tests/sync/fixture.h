@@ -87,17 +87,16 @@ static inline int64_t end_of_patience(void)
 static inline void give_way(unsigned round)
 {
     const struct timespec pause = { .tv_nsec = PAUSE_US * 1000 };
+    bool eager = round < EAGER_ROUNDS;
 
-    if (weir_task_self()) {
-        if (round < EAGER_ROUNDS)
-            (void)weir_yield();
-        else
-            (void)weir_sleep(weir_in_us(PAUSE_US));
-    } else if (round < EAGER_ROUNDS) {
-        sched_yield();
-    } else {
+    if (eager && round % 32 == 31)
+        sched_yield(); /* whoever is waited for may need this very core */
+    if (weir_task_self())
+        (void)(eager ? weir_yield() : weir_sleep(weir_in_us(PAUSE_US)));
+    else if (eager)
+        weir__cpu_pause();
+    else
         nanosleep(&pause, NULL);
-    }
 }
 
 /* Waits until `condition` holds; a case that waits in vain fails. */
