@@ -19,14 +19,12 @@ static void *main_sp, *other_sp;
 
 enum { SAVED_WORDS = 7 }; /* six registers and the return address */
 
-static __attribute__((naked, noinline)) void bare_switch(void **save_sp, void *load_sp)
-{
-    (void)save_sp; /* rdi */
-    (void)load_sp; /* rsi */
-    __asm__("pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n\t"
-            "movq %rsp, (%rdi)\n\tmovq %rsi, %rsp\n\t"
-            "popq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbx\n\tpopq %rbp\n\tret");
-}
+void bench_bare_switch(void **save_sp, void *load_sp);
+__asm__(".pushsection .text\n\t.type bench_bare_switch, @function\nbench_bare_switch:\n\t"
+        "pushq %rbp\n\tpushq %rbx\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n\t"
+        "movq %rsp, (%rdi)\n\tmovq %rsi, %rsp\n\t"
+        "popq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbx\n\tpopq %rbp\n\tret\n\t"
+        ".size bench_bare_switch, . - bench_bare_switch\n\t.popsection");
 
 static void *bare_prepare(void *stack_top, void (*entry)(void))
 {
@@ -52,14 +50,14 @@ static void *bare_prepare(void *stack_top, void (*entry)(void))
     return weir__switch_prepare(stack_top, bare_start, NULL, weir__switch_control());
 }
 
-#define bare_switch weir__switch
+#define bench_bare_switch weir__switch
 
 #endif
 
 static __attribute__((noinline)) void bounce(void **save_sp, void *const *load_sp, uint64_t count)
 {
     for (uint64_t turn = 0; turn < count; turn++)
-        bare_switch(save_sp, *load_sp);
+        bench_bare_switch(save_sp, *load_sp);
 }
 
 static void other_side(void)

@@ -51,8 +51,7 @@ int count_threads(void);
 size_t count_mappings(void);
 size_t rss_bytes(void);
 
-/* Waits until the process has no more than `count` threads: the kernel forgets a joined one
- * late. */
+/* Waits until the process has at most `count` threads: the kernel forgets a joined one late. */
 void test_await_threads(int count);
 
 /* Waits until *word is at least `value`; meanwhile tasks yield, threads sleep a little. */
