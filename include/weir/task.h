@@ -55,7 +55,8 @@ WEIR_BEGIN
  * Errors: -EINVAL no scope, no function, bad options; -E2BIG name too long; -EAGAIN the bound on
  * tasks, stacks or remote spawns is reached (raise weir_options.tasks_per_loop, or set wait_ns);
  * -ETIME it stayed so for wait_ns; -ECANCELED the caller or the scope is cancelled; -EPIPE the
- * scope is being joined by a task outside of it; -ENOMEM.
+ * scope is being joined by a task outside of it; -ENXIO a plain thread gave a scope that no task
+ * made; -ENOMEM.
  * Owns: nothing of arg. Suspends: only with wait_ns.
  */
 WEIR_API WEIR_MUST_CHECK int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,

@@ -33,10 +33,10 @@ static int take_or_refuse(struct weir__credits *credits, int64_t deadline_ns)
         return -EBUSY;
     }
     error = weir__wait_refuse(deadline_ns);
-    if (error < 0) {
-        credits->expired_count++;
+    credits->refused_count += error == -EAGAIN;
+    credits->expired_count += error == -ETIME;
+    if (error < 0)
         return error;
-    }
     return 1;
 }
 

@@ -90,7 +90,6 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
-    struct weir_scope *root_scope;
     struct weir__pool *pool;
     struct weir_report report;
 };

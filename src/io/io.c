@@ -18,8 +18,8 @@ int weir__io_init(struct weir__loop *loop)
     io->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed);
     weir__list_init(&io->ops);
     weir__list_init(&io->closers);
-    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
-        weir__credits_init(&io->credits[class], options->submission_limit,
+    for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
+        weir__credits_init(&io->credits[queue], options->submission_limit,
                            options->submission_when_full, options->submission_wait_ns);
     loop->io = io;
     return 0;
@@ -29,7 +29,7 @@ void weir__io_term(struct weir__loop *loop)
 {
     WEIR_ASSERT(weir__list_empty(&loop->io->ops));
     WEIR_ASSERT(weir__list_empty(&loop->io->closers));
-    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
-        WEIR_ASSERT(loop->io->credits[class].used == 0);
+    for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
+        WEIR_ASSERT(loop->io->credits[queue].used == 0);
     weir__memory_free(loop->io);
 }

@@ -19,12 +19,24 @@ static void add_credits(uint64_t *sums, struct weir__credits *credits)
     weir__lock_release(&credits->lock);
 }
 
+/* Spawns from elsewhere wait for, or are refused, a place among the arrivals. */
+static void add_arrivals(uint64_t *sums, struct weir__credits *credits)
+{
+    weir__lock_acquire(&credits->lock);
+    sums[WEIR_SPAWNS_WAITED] += credits->waited_count;
+    sums[WEIR_SPAWN_WAIT_NS] += credits->wait_ns;
+    sums[WEIR_SPAWNS_REFUSED] += credits->refused_count;
+    sums[WEIR_SPAWNS_EXPIRED] += credits->expired_count;
+    weir__lock_release(&credits->lock);
+}
+
 static void add_loop(uint64_t *sums, struct weir__loop *loop)
 {
     for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
         sums[id] += weir__counter_get(&loop->counters, (enum weir_counter)id);
-    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
-        add_credits(sums, &loop->io->credits[class]);
+    add_arrivals(sums, &loop->arrivals_credits);
+    for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
+        add_credits(sums, &loop->io->credits[queue]);
 }
 
 int weir_stats_read(uint64_t *counters, size_t count)
