@@ -103,7 +103,8 @@ WEIR_BEGIN
  * left in its own scope are cancelled and waited for, and the loops stop.
  * Returns what the root task returned.
  * Errors: -EINVAL bad options; -EDEADLK called from a task; -ENOMEM, -EMFILE, -EAGAIN resources;
- * -EPERM, -ENOSYS, -EOPNOTSUPP no usable io_uring; -ELIBACC, -ELIBBAD no usable mimalloc. Each of these is explained by one message on
+ * -EPERM, -ENOSYS, -EOPNOTSUPP no usable io_uring; -ELIBACC, -ELIBBAD no usable mimalloc. Each of
+ * these is explained by one message on
  * standard error (cause, evidence, remedy), also found in weir_last_error().
  * Owns: nothing of arg. Thread: one that weir did not start; it waits, and runs no task.
  */

@@ -130,7 +130,7 @@ static void idle(struct weir__loop *loop)
         return;
     }
     loop->now_ns = weir__clock_now();
-    if (loop->spin_ns && spin(loop, timer_ns))
+    if (loop->spin_ns && !loop->ring.stale_flags && spin(loop, timer_ns))
         return;
     publish_levels(loop);
     trim_ns = weir__stack_pool_trim(&loop->stacks, TRIM_BUDGET, loop->now_ns);

@@ -106,12 +106,12 @@ void weir__ring_term(struct weir__ring *ring)
     io_uring_queue_exit(&ring->uring);
 }
 
-/* Delivers every event that is there, then frees their entries with one store. */
-static void reap(struct weir__ring *ring)
+/* Delivers every event that is there, then frees their entries with one store. Returns how many. */
+static unsigned reap(struct weir__ring *ring)
 {
     struct io_uring *uring = &ring->uring;
     struct io_uring_cqe *cqe;
-    unsigned head, count;
+    unsigned head, count, total = 0;
 
     do {
         count = 0;
@@ -125,8 +125,10 @@ static void reap(struct weir__ring *ring)
                 completion->complete(completion, cqe->res, cqe->flags);
         }
         io_uring_cq_advance(uring, count);
-        weir__counter_add(ring->counters, WEIR_RING_COMPLETED, count);
+        total += count;
     } while (count);
+    weir__counter_add(ring->counters, WEIR_RING_COMPLETED, total);
+    return total;
 }
 
 /* Entries the kernel has not taken yet. */
@@ -148,6 +150,21 @@ static unsigned flush(struct io_uring *uring)
     return unsubmitted(uring);
 }
 
+/*
+ * TASKRUN can stay set when its work is done: whoever queues work (another ring's MSG_RING, an
+ * interrupt) sets the flag after the work is in the list, and our enter may have run it in between.
+ * The kernel clears the flag only when it next runs work. So an enter that brought nothing and
+ * leaves it set makes it meaningless until an enter brings something.
+ */
+static void judge_flags(struct weir__ring *ring, bool progress)
+{
+    unsigned flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED);
+
+    ring->stale_flags = progress ? 0 : flags & IORING_SQ_TASKRUN;
+    if (WEIR_UNLIKELY(flags & IORING_SQ_CQ_OVERFLOW))
+        weir__counter_add(ring->counters, WEIR_RING_OVERFLOWS, 1);
+}
+
 /* What an enter may answer besides a count, and must be lived with:
  * EINTR a signal; ETIME the timeout; EAGAIN, EBUSY memory or an overflow: reap, then try again. */
 static void check_enter(int result)
@@ -165,6 +182,7 @@ static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_
     unsigned pending = flush(uring);
     struct __kernel_timespec timeout;
     struct io_uring_getevents_arg arg = { .sigmask_sz = _NSIG / 8 };
+    unsigned taken;
     int result;
 
     if (wait_count && (ring->features & WEIR_FEATURE_NO_IOWAIT))
@@ -181,10 +199,9 @@ static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_
     }
     check_enter(result);
     weir__counter_add(ring->counters, WEIR_RING_ENTERS, 1);
-    weir__counter_add(ring->counters, WEIR_RING_SUBMITTED, pending - unsubmitted(uring));
-    if (WEIR_UNLIKELY(__atomic_load_n(uring->sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW))
-        weir__counter_add(ring->counters, WEIR_RING_OVERFLOWS, 1);
-    reap(ring);
+    taken = pending - unsubmitted(uring);
+    weir__counter_add(ring->counters, WEIR_RING_SUBMITTED, taken);
+    judge_flags(ring, reap(ring) + taken > 0);
 }
 
 struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring)

@@ -43,6 +43,7 @@ struct weir__ring {
     uint64_t doorbell_value;
     struct weir__completion doorbell;
     bool doorbell_armed;
+    unsigned stale_flags; /* IORING_SQ_TASKRUN while it is set without work behind it */
     uint8_t ops_supported[256 / 8];
     struct weir__counters *counters;
 };
@@ -79,18 +80,13 @@ static inline void weir__ring_complete_to(struct io_uring_sqe *sqe,
 /* Whether an enter would do anything: entries to submit, or work that waits in the kernel. */
 static inline bool weir__ring_has_work(const struct weir__ring *ring)
 {
+    const struct io_uring *uring = &ring->uring;
     /* relaxed: the kernel sets the flag and does the work only in our own enter */
-    unsigned kernel_flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED);
+    unsigned kernel_flags = __atomic_load_n(uring->sq.kflags, __ATOMIC_RELAXED);
 
-    return ring->uring.sq.sqe_tail != ring->uring.sq.sqe_head ||
-           (kernel_flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) ||
-           io_uring_cq_ready(&ring->uring) > 0;
-}
-
-/* Entries that wait to be submitted. */
-static inline unsigned weir__ring_pending(const struct weir__ring *ring)
-{
-    return ring->uring.sq.sqe_tail - ring->uring.sq.sqe_head;
+    return uring->sq.sqe_tail != *uring->sq.khead ||
+           (kernel_flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) & ~ring->stale_flags) ||
+           io_uring_cq_ready(uring) > 0;
 }
 
 /* Submits, runs the kernel's deferred work, reaps. Does not wait. */

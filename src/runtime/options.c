@@ -128,8 +128,7 @@ int weir__options_fill(struct weir_options *options, const struct weir_options *
         if (machine->quota_cpus && machine->quota_cpus < options->loop_count)
             options->loop_count = machine->quota_cpus;
     }
-    if (machine->quota_cpus || machine->cpu_count == 1 ||
-        options->loop_count > machine->cpu_count)
+    if (machine->quota_cpus || machine->cpu_count == 1 || options->loop_count > machine->cpu_count)
         options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */
     return 0;
 }

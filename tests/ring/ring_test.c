@@ -45,6 +45,11 @@ static long counted(enum weir_counter id)
     return (long)weir__counter_get(&counters, id);
 }
 
+static unsigned pending_count(void)
+{
+    return ring.uring.sq.sqe_tail - *ring.uring.sq.khead;
+}
+
 static void init(unsigned entries, unsigned mask)
 {
     struct weir__ring_options options = {
@@ -134,7 +139,7 @@ static void test_a_full_queue_is_submitted(void **state)
         for (long submitted = 0; submitted < count; submitted++) {
             submit_nop(&nops);
             submit_nop(NULL); /* nobody listens */
-            assert_true(weir__ring_pending(&ring) <= SMALL);
+            assert_true(pending_count() <= SMALL);
         }
         while (nops.count < count)
             weir__ring_wait(&ring, INT64_MAX);
@@ -142,7 +147,7 @@ static void test_a_full_queue_is_submitted(void **state)
             weir__ring_poll(&ring);
         assert_int_equal(nops.count, count);
         assert_int_equal(counted(WEIR_RING_OVERFLOWS), 0);
-        assert_int_equal(weir__ring_pending(&ring), 0);
+        assert_int_equal(pending_count(), 0);
         assert_true(counted(WEIR_RING_SUBMITTED) >= 2 * count);
         weir__ring_term(&ring);
     }
@@ -255,9 +260,33 @@ static void test_each_doorbell_wakes(void **state)
     }
 }
 
+/* The kernel may set the flag after it has done the work: without work behind it, it must neither
+ * keep a loop turning for ever nor hide what comes later. */
+static void test_a_stale_flag_is_believed_once(void **state)
+{
+    struct tally nops = { .completion = { count_completion } };
+
+    (void)state;
+    init(SMALL, 0);
+    weir__ring_poll(&ring);
+    assert_false(weir__ring_has_work(&ring));
+    __atomic_fetch_or(ring.uring.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+    assert_true(weir__ring_has_work(&ring));
+    weir__ring_poll(&ring);
+    assert_false(weir__ring_has_work(&ring));
+    submit_nop(&nops);
+    assert_true(weir__ring_has_work(&ring));
+    weir__ring_wait(&ring, INT64_MAX);
+    assert_int_equal(nops.count, 1);
+    weir__ring_doorbell(&ring);
+    weir__ring_wait(&ring, INT64_MAX); /* hangs if the doorbell is not seen */
+    weir__ring_term(&ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_stale_flag_is_believed_once),
         cmocka_unit_test(test_what_is_masked_is_not_used),
         cmocka_unit_test(test_a_full_queue_is_submitted),
         cmocka_unit_test(test_no_event_is_lost_in_a_storm),
