@@ -80,11 +80,14 @@ static int64_t work_once(struct worker *worker)
 static int work(void *arg)
 {
     struct worker *worker = arg;
+    int64_t result = 0;
 
-    while (weir_sleep(weir_in_ms(PAUSE_MS)) >= 0) {
+    while (result != -ECANCELED && weir_sleep(weir_in_ms(PAUSE_MS)) >= 0) {
         worker->offset =
             random_next(&worker->random) % file_direct_block_count() * FILE_BLOCK_BYTES;
-        file_check(work_once(worker), "the blocking work");
+        result = work_once(worker);
+        if (result != -ECANCELED) /* the end, met in the pool's queue or on the ring */
+            file_check(result, "the blocking work");
     }
     return 0;
 }
