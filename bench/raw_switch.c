@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The limit of everything that suspends: a bare stack switch, back and forth. It saves the
- * callee-saved registers and nothing else: less than weir's own, which also carries the
+ * callee-saved registers and nothing else: less than weir's own, beside it, which also carries the
  * floating-point control words (3 ns more in this loop, 0.6 ns where other work surrounds it).
  *
  * Both sides switch in one and the same loop, as weir's tasks all do in one place: the processor
  * then predicts where each switch returns to.
  */
 #include "raw_peer.h"
+#include "weir_peer.h"
 
 #include "fiber/switch.h"
 
@@ -54,15 +55,36 @@ static void *bare_prepare(void *stack_top, void (*entry)(void))
 
 #endif
 
-static __attribute__((noinline)) void bounce(void **save_sp, void *const *load_sp, uint64_t count)
+typedef void switch_fn(void **save_sp, void *load_sp);
+
+static inline __attribute__((always_inline)) void bounce(switch_fn *switch_to, void **save_sp,
+                                                         void *const *load_sp, uint64_t count)
 {
     for (uint64_t turn = 0; turn < count; turn++)
-        bench_bare_switch(save_sp, *load_sp);
+        switch_to(save_sp, *load_sp);
 }
 
-static void other_side(void)
+static __attribute__((noinline)) void bounce_bare(void **save_sp, void *const *load_sp,
+                                                  uint64_t count)
 {
-    bounce(&other_sp, &main_sp, UINT64_MAX);
+    bounce(bench_bare_switch, save_sp, load_sp, count);
+}
+
+static __attribute__((noinline)) void bounce_weir(void **save_sp, void *const *load_sp,
+                                                  uint64_t count)
+{
+    bounce(weir__switch, save_sp, load_sp, count);
+}
+
+static void other_side_bare(void)
+{
+    bounce_bare(&other_sp, &main_sp, UINT64_MAX);
+}
+
+static void other_side_weir(void *arg)
+{
+    (void)arg;
+    bounce_weir(&other_sp, &main_sp, UINT64_MAX);
 }
 
 uint64_t raw_switch(uint64_t op_count)
@@ -70,8 +92,20 @@ uint64_t raw_switch(uint64_t op_count)
     static _Alignas(16) char stack[STACK_BYTES];
     uint64_t start_ns;
 
-    other_sp = bare_prepare(stack + sizeof stack, other_side);
+    other_sp = bare_prepare(stack + sizeof stack, other_side_bare);
     start_ns = now_ns();
-    bounce(&main_sp, &other_sp, op_count / 2);
+    bounce_bare(&main_sp, &other_sp, op_count / 2);
+    return now_ns() - start_ns;
+}
+
+uint64_t weir_switches(uint64_t op_count)
+{
+    static _Alignas(16) char stack[STACK_BYTES];
+    uint64_t start_ns;
+
+    other_sp =
+        weir__switch_prepare(stack + sizeof stack, other_side_weir, NULL, weir__switch_control());
+    start_ns = now_ns();
+    bounce_weir(&main_sp, &other_sp, op_count / 2);
     return now_ns() - start_ns;
 }

@@ -31,6 +31,7 @@ static const char *ring_why_not(const struct bench *bench)
         { .name = NULL },                                                                          \
     }
 
+MICRO_CONTENDERS(switch_pair, weir_switches);
 MICRO_CONTENDERS(yield, weir_yields);
 MICRO_CONTENDERS(spawn, weir_spawns);
 MICRO_CONTENDERS(rendezvous, weir_rendezvous);
@@ -125,6 +126,7 @@ static const struct family parked_family = {
 /* --- Benchmarks ------------------------------------------------------------------------------ */
 
 const struct bench benches[] = {
+    { "switch", "weir's stack switch, and a bare one", &micro_family, switch_pair, 0, 0 },
     { "yield", "a task lets the next one run", &micro_family, yield, 0, 0 },
     { "spawn", "spawn a task and join it", &micro_family, spawn, 0, 0 },
     { "rendezvous", "a round trip over two unbuffered channels", &micro_family, rendezvous, 0, 0 },

@@ -49,7 +49,8 @@ static int accept_all(void *arg)
 
     trial_check(weir_scope_create(&clients, WEIR_SCOPE_SUPERVISE, NULL), "weir_scope_create");
     while ((fd = weir_accept(server->listener, NULL, NULL, 0, WEIR_FOREVER)) >= 0)
-        trial_check(weir_spawn(clients, server->serve, (void *)(intptr_t)fd, NULL), "weir_spawn");
+        trial_check(weir_spawn(clients, server->serve, (void *)(intptr_t)echo_accepted(fd), NULL),
+                    "weir_spawn");
     trial_fail("weir_accept: %s", weir_error_name(fd));
 }
 
