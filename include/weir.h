@@ -7,6 +7,7 @@
 #ifndef WEIR_H
 #define WEIR_H
 
+#include <weir/async.h>
 #include <weir/base.h>
 #include <weir/chan.h>
 #include <weir/descriptor.h>
@@ -16,6 +17,7 @@
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>
 

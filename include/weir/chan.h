@@ -32,6 +32,9 @@ enum weir_chan_policy {
     WEIR_CHAN_PARK,
     WEIR_CHAN_DROP_NEWEST, /* core.async's dropping buffer */
     WEIR_CHAN_DROP_OLDEST, /* core.async's sliding buffer */
+    /* A promise, of capacity 1: the first element stays, and every receiver gets a copy of it, for
+     * ever, also after close. Later ones go to drop as the newest. */
+    WEIR_CHAN_PROMISE,
 };
 
 /* Why an element went to the drop callback. */
@@ -48,13 +51,29 @@ enum weir_drop_reason {
  * this one too, but may not park for long: the loop's other callbacks wait. */
 typedef void weir_drop_fn(void *elem, void *context, enum weir_drop_reason reason);
 
+/* Called once for each copy of an element that is handed out beyond the first, by promises, mult and
+ * pub: so that counted pointers can travel through them. In the task or thread that makes the copy,
+ * under no lock; it may not suspend. */
+typedef void weir_retain_fn(void *elem, void *context);
+
+/* What an element weighs, in the unit of weight_limit. In the sender's task or thread, under no
+ * lock; it may not suspend, and must say the same of the same element. */
+typedef size_t weir_weigh_fn(const void *elem, void *context);
+
 /* Zeroed means default. */
 struct weir_chan_options {
     size_t size;      /* sizeof(struct weir_chan_options); 0 means the first version's */
-    const char *name; /* copied, under 32 bytes with its final zero; NULL: "chan" */
+    const char *name; /* copied, under 32 bytes with its final zero; NULL: "chan", and not listed
+                         by weir_chan_walk */
     enum weir_chan_policy policy;
     weir_drop_fn *drop;
-    void *context;
+    void *context;          /* of the callbacks */
+    weir_retain_fn *retain; /* NULL: copies need nothing */
+    /* Bounds the buffer by weight as well as by count; both or neither. Only with WEIR_CHAN_PARK
+     * and a capacity. One element heavier than the limit is accepted alone. */
+    weir_weigh_fn *weigh;
+    size_t weight_limit;
+    size_t async_limit;   /* async operations waiting on each side; 0: 1024 */
     uint64_t reserved[4]; /* must be zero */
 };
 
@@ -67,16 +86,29 @@ struct weir_chan_stats {
     uint64_t received_total;
     uint64_t dropped_total;
     size_t count_max; /* most elements ever buffered */
-    bool closed;      /* closed or aborted */
+    size_t weight;    /* of the buffered elements; 0 without a weight_limit */
+    size_t weight_limit;
+    uint64_t parked_senders_total; /* sends that had to wait, ended ones */
+    uint64_t parked_receivers_total;
+    uint64_t
+        parked_senders_ns; /* and how long, in all: by the clock that a loop reads once a turn */
+    uint64_t parked_receivers_ns;
+    size_t senders; /* counted handles open now */
+    size_t receivers;
+    bool closed; /* closed or aborted */
     uint64_t reserved[4];
 };
+
+/* Gets a channel during weir_chan_walk. */
+typedef void weir_chan_visit_fn(struct weir_chan *chan, const struct weir_chan_stats *stats,
+                                void *context);
 
 WEIR_BEGIN
 
 /*
  * Creates a channel with one reference in *chan. elem_size 0 is a pure signal.
- * Returns 0. Errors: -EINVAL bad options, or capacity 0 with a dropping policy; -E2BIG name too
- * long; -EOVERFLOW capacity times elem_size is beyond SIZE_MAX / 2; -ENOMEM.
+ * Returns 0. Errors: -EINVAL bad options, capacity 0 with a dropping policy, a promise's capacity
+ * not 1, a weight without a limit or the other way round; -E2BIG name too long; -EOVERFLOW capacity times elem_size is beyond SIZE_MAX / 2; -ENOMEM.
  */
 WEIR_API WEIR_MUST_CHECK int
 weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
@@ -122,6 +154,24 @@ WEIR_API int weir_chan_abort(struct weir_chan *chan, int reason) WEIR_ANY_THREAD
 /* One consistent reading. Returns 0, or -EINVAL. */
 WEIR_API int weir_chan_read_stats(struct weir_chan *chan,
                                   struct weir_chan_stats *stats) WEIR_ANY_THREAD;
+
+/*
+ * Counted handles, for those who ask: opening one takes a reference, closing it gives it back. When
+ * the last sender closes, the channel is closed; when the last receiver does, it is aborted.
+ * Open: 0, or -EPIPE when the channel is closed already. Close is a release call: 0, or -EINVAL
+ * when no such handle is open.
+ */
+WEIR_API WEIR_MUST_CHECK int weir_chan_open_sender(struct weir_chan *chan) WEIR_ANY_THREAD;
+WEIR_API WEIR_MUST_CHECK int weir_chan_open_receiver(struct weir_chan *chan) WEIR_ANY_THREAD;
+WEIR_API int weir_chan_close_sender(struct weir_chan *chan) WEIR_ANY_THREAD;
+WEIR_API int weir_chan_close_receiver(struct weir_chan *chan) WEIR_ANY_THREAD WEIR_SUSPENDS;
+
+/* Visits every channel that was given a name, in the order of creation, each kept alive during its
+ * visit. Returns how many, or -ENOMEM. */
+WEIR_API int weir_chan_walk(weir_chan_visit_fn *visit, void *context) WEIR_ANY_THREAD WEIR_SUSPENDS;
+
+/* The size of its elements in bytes. */
+WEIR_API size_t weir_chan_elem_size(const struct weir_chan *chan) WEIR_ANY_THREAD;
 
 /* The name given at creation; valid as long as the reference. */
 WEIR_API const char *weir_chan_name(const struct weir_chan *chan) WEIR_ANY_THREAD;

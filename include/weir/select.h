@@ -55,6 +55,16 @@ WEIR_API struct weir_clause weir_clause_recv(struct weir_chan *chan, void *elem)
 /* Ready from the deadline on; a ready timer takes its chance among other ready clauses. */
 WEIR_API struct weir_clause weir_clause_timer(int64_t deadline_ns) WEIR_ANY_THREAD;
 
+/*
+ * Watermarks, for those who can adapt: ready while at most, or at least, `level` elements are
+ * buffered (units of weight, when the channel is bounded by weight). They take nothing.
+ */
+WEIR_API struct weir_clause weir_clause_below(struct weir_chan *chan, size_t level) WEIR_ANY_THREAD;
+WEIR_API struct weir_clause weir_clause_above(struct weir_chan *chan, size_t level) WEIR_ANY_THREAD;
+
+/* Ready once the channel is closed or aborted; its result is what receivers get in the end. */
+WEIR_API struct weir_clause weir_clause_closed(struct weir_chan *chan) WEIR_ANY_THREAD;
+
 /* Ready when the task has ended; *result (may be NULL) gets what it returned. Winning does not end
  * the handle: weir_join or weir_task_release does. */
 WEIR_API struct weir_clause weir_clause_join(struct weir_task *task, int *result) WEIR_ANY_THREAD;

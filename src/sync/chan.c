@@ -162,6 +162,15 @@ void weir__chan_drop(struct weir_chan *chan, void *elem, enum weir_drop_reason r
         weir__callback_call(run_drop, &drop);
 }
 
+void weir__chan_discard(struct weir_chan *chan, void *elem)
+{
+    weir__lock_acquire(&chan->lock);
+    chan->received_total--; /* nobody got it */
+    chan->dropped_total++;
+    weir__lock_release(&chan->lock);
+    weir__chan_drop(chan, elem, WEIR_DROP_DISCARD);
+}
+
 enum weir_drop_reason weir__chan_drop_reason(const struct weir_chan *chan)
 {
     return chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST : WEIR_DROP_NEWEST;
@@ -282,13 +291,8 @@ static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int
     }
     weir__chan_pin(chan); /* no reference: the release of the last one must still wake us */
     result = recv_parking(chan, elem, deadline_ns);
-    if (result == 0) {
-        weir__lock_acquire(&chan->lock);
-        chan->received_total--; /* nobody got it */
-        chan->dropped_total++;
-        weir__lock_release(&chan->lock);
-        weir__chan_drop(chan, elem, WEIR_DROP_DISCARD);
-    }
+    if (result == 0)
+        weir__chan_discard(chan, elem);
     weir__chan_unpin(chan);
     if (elem != room)
         weir__memory_free(elem);

@@ -56,6 +56,7 @@ struct weir_chan {
     /* Constant. */
     enum weir_chan_policy policy;
     weir_drop_fn *drop;
+    weir_retain_fn *retain;
     void *context;
     char name[WEIR__CHAN_NAME_BYTES];
     _Alignas(16) unsigned char buffer[];
@@ -81,6 +82,17 @@ static inline bool weir__chan_keeps_dropped(const struct weir_chan *chan)
 
 /* Outside of the lock: hands one element to the drop callback and waits for it. */
 void weir__chan_drop(struct weir_chan *chan, void *elem, enum weir_drop_reason reason);
+
+/* Outside of the lock: what a receiver took, and nobody will use, goes to the drop callback, and
+ * counts as dropped instead of received. */
+void weir__chan_discard(struct weir_chan *chan, void *elem);
+
+/* Outside of the lock: one more copy of the element is handed out. */
+static inline void weir__chan_retain_elem(const struct weir_chan *chan, void *elem)
+{
+    if (chan->retain)
+        chan->retain(elem, chan->context);
+}
 
 /* Why an element that a send let go went: by the channel's policy. */
 enum weir_drop_reason weir__chan_drop_reason(const struct weir_chan *chan);

@@ -51,6 +51,7 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
         .refs = 1,
         .policy = options->policy,
         .drop = options->drop,
+        .retain = options->retain,
         .context = options->context,
     };
     strcpy(made->name, options->name ? options->name : "chan");
@@ -259,6 +260,11 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
     };
     weir__lock_release(&chan->lock);
     return 0;
+}
+
+size_t weir_chan_elem_size(const struct weir_chan *chan)
+{
+    return chan ? chan->elem_size : 0;
 }
 
 const char *weir_chan_name(const struct weir_chan *chan)
