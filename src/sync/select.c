@@ -6,6 +6,7 @@
  * other, and held over the whole scan and the arming: select acts on one instant. A parked select
  * is claimed by peers through its wait, each holding only its own channel's lock.
  */
+#include "sync/select.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -24,7 +25,8 @@ struct selection {
     struct weir_clause *clauses;
     size_t count;
     unsigned flags;
-    bool careful; /* some clause has a prepare or finish */
+    bool careful;              /* some clause has a prepare or finish */
+    struct weir__lock **locks; /* the caller's room for `count` of them, or NULL */
 };
 
 /* The locks of all clauses, distinct, by address. */
@@ -48,8 +50,7 @@ static int check(struct selection *selection, int64_t deadline_ns)
 {
     bool any = false;
 
-    if (WEIR_UNLIKELY(selection->count > WEIR_SELECT_MAX ||
-                      (selection->count && !selection->clauses) ||
+    if (WEIR_UNLIKELY((selection->count && !selection->clauses) ||
                       (selection->flags & ~(unsigned)WEIR_SELECT_PRIORITY)))
         return -EINVAL;
     for (size_t i = 0; i < selection->count; i++) {
@@ -218,20 +219,20 @@ static int choose_under(const struct lock_set *set, struct selection *selection,
     return refusal;
 }
 
-/* With room for the locks: on the stack while they are few. */
+/* With room for the locks: the caller's, or on the stack while they are few. */
 static __attribute__((noinline)) int choose(struct selection *selection, int64_t deadline_ns)
 {
     struct weir__lock *few[SMALL_COUNT];
-    struct lock_set set = { .locks = few };
+    struct lock_set set = { .locks = selection->locks ? selection->locks : few };
     int code;
 
-    if (selection->count > SMALL_COUNT)
+    if (set.locks == few && selection->count > SMALL_COUNT)
         set.locks = weir__memory_alloc(NULL, selection->count * sizeof *set.locks);
     if (!set.locks)
         return -ENOBUFS;
     collect_locks(&set, selection);
     code = choose_under(&set, selection, deadline_ns);
-    if (set.locks != few)
+    if (set.locks != few && set.locks != selection->locks)
         weir__memory_free(set.locks);
     return code;
 }
@@ -284,9 +285,15 @@ static __attribute__((noinline)) int run_carefully(struct selection *selection, 
     return code;
 }
 
-int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
+int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned flags,
+                           int64_t deadline_ns, struct weir__lock **locks)
 {
-    struct selection selection = { .clauses = clauses, .count = count, .flags = flags };
+    struct selection selection = {
+        .clauses = clauses,
+        .count = count,
+        .flags = flags,
+        .locks = locks,
+    };
     int error = check(&selection, deadline_ns);
 
     if (WEIR_UNLIKELY(error < 0))
@@ -296,6 +303,13 @@ int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64
         return error;
     return WEIR_UNLIKELY(selection.careful) ? run_carefully(&selection, deadline_ns)
                                             : run(&selection, deadline_ns);
+}
+
+int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
+{
+    if (WEIR_UNLIKELY(count > WEIR_SELECT_MAX))
+        return -EINVAL;
+    return weir__select_with_room(clauses, count, flags, deadline_ns, NULL);
 }
 
 static bool timer_try(struct weir_clause *clause, struct weir__wait **wake)
