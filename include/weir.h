@@ -12,6 +12,7 @@
 #include <weir/chan.h>
 #include <weir/descriptor.h>
 #include <weir/file.h>
+#include <weir/mix.h>
 #include <weir/net.h>
 #include <weir/pool.h>
 #include <weir/runtime.h>
