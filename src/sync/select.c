@@ -7,6 +7,7 @@
  * is claimed by peers through its wait, each holding only its own channel's lock.
  */
 #include "sync/select.h"
+
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
