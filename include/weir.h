@@ -13,6 +13,7 @@
 #include <weir/descriptor.h>
 #include <weir/file.h>
 #include <weir/mix.h>
+#include <weir/mult.h>
 #include <weir/net.h>
 #include <weir/pool.h>
 #include <weir/runtime.h>
