@@ -16,6 +16,7 @@
 #include <weir/mult.h>
 #include <weir/net.h>
 #include <weir/pool.h>
+#include <weir/pub.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
