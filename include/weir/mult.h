@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mult hands each element of one channel, the source, to many: its taps. Taps come and go while it
- * runs. It is an ordinary task of a scope; the handle only gives it orders.
+ * A mult hands each element of one channel, the source, to many: its taps. Taps come and go while
+ * it runs. It is an ordinary task of a scope; the handle only gives it orders.
  *
  * The mult takes the next element when every tap has had this one: accepted it, or lost it by its
  * policy. So a slow tap that parks holds the others at most one element ahead of it, and the stats
@@ -12,8 +12,8 @@
  * callback; it is released once, whatever becomes of it. What a tap's channel accepted is that
  * channel's: it wants the same hooks as the source.
  *
- * The end. When the source has ended, every tap is closed with the source's reason; when the mult is
- * cancelled, with -ECANCELED. A channel that is tapped after that is closed at once. A tap whose
+ * The end. When the source has ended, every tap is closed with the source's reason; when the mult
+ * is cancelled, with -ECANCELED. A channel that is tapped after that is closed at once. A tap whose
  * channel was closed or aborted, by whomever, is taken away with the next element, or at once when
  * a delivery is parked on it.
  *
@@ -110,8 +110,9 @@ WEIR_API void weir_mult_release(struct weir_mult *mult) WEIR_ANY_THREAD;
  * Adds a tap: `chan` gets every later element, from the next one on, and is kept alive by the mult.
  * After the mult's end it is closed at once instead, unless it is to be kept open.
  * Returns 0; WEIR_ALREADY it was a tap before; it has these options now.
- * Errors, after which nothing has changed: -EINVAL a NULL, bad options, the source itself or another
- * size of elements; -ENOBUFS WEIR_MULT_TAPS_MAX taps, or no memory; -EAGAIN, -ETIME; -ECANCELED.
+ * Errors, after which nothing has changed: -EINVAL a NULL, bad options, the source itself, or
+ * another size of elements; -ENOBUFS WEIR_MULT_TAPS_MAX taps, or no memory; -EAGAIN, -ETIME;
+ * -ECANCELED.
  */
 WEIR_API WEIR_MUST_CHECK int weir_mult_tap(struct weir_mult *mult, struct weir_chan *chan,
                                            const struct weir_tap_options *options,

@@ -11,12 +11,12 @@
  *
  * What is dropped goes to the source's drop callback. Copies are retained as those of a mult are.
  *
- * The end. When the source has ended, every topic delivers what it holds, and closes its subscribers
- * with the source's reason; when the pub is cancelled, with -ECANCELED, and what it holds is
- * dropped. Who subscribes after that is closed at once. A channel that subscribes to several topics
- * is closed by the first of them to end: to have all of each to the end, give each topic a channel,
- * and weir_merge them. A subscriber whose channel was closed or aborted is forgotten with the next
- * element of the topic.
+ * The end. When the source has ended, every topic delivers what it holds, and closes its
+ * subscribers with the source's reason; when the pub is cancelled, with -ECANCELED, and what it
+ * holds is dropped. Who subscribes after that is closed at once. A channel that subscribes to
+ * several topics is closed by the first of them to end: to have all of each to the end, give each
+ * topic a channel, and weir_merge them. A subscriber whose channel was closed or aborted is
+ * forgotten with the next element of the topic.
  *
  * The verbs are carried out as those of a mult are, and fail as those do.
  *
@@ -116,7 +116,8 @@ WEIR_API void weir_pub_release(struct weir_pub *pub) WEIR_ANY_THREAD;
  * end it is closed at once instead, unless it is to be kept open.
  * Returns 0; WEIR_ALREADY it was subscribed before; it has these options now.
  * Errors, after which nothing has changed: -EINVAL; -ENOBUFS topics_max topics, WEIR_MULT_TAPS_MAX
- * subscribers, or no memory; those of weir_spawn, for the topic's task; -EAGAIN, -ETIME; -ECANCELED.
+ * subscribers, or no memory; those of weir_spawn, for the topic's task; -EAGAIN, -ETIME;
+ * -ECANCELED.
  */
 WEIR_API WEIR_MUST_CHECK int weir_pub_sub(struct weir_pub *pub, const struct weir_topic *topic,
                                           struct weir_chan *chan,

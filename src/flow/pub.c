@@ -139,7 +139,7 @@ static int run_topic(void *arg)
 
     weir_chan_abort(topic->queue, 0); /* what came after the last subscriber had gone */
     weir_shield_enter();
-    (void)!weir__command_call(control, &last.command, WEIR_FOREVER);
+    (void)weir__command_call(control, &last.command, WEIR_FOREVER);
     weir_shield_leave();
     return result;
 }
@@ -286,9 +286,9 @@ static int send_evicting(struct weir_pub *pub, struct weir_chan *queue)
 }
 
 /*
- * The element in hand, to the topic's queue: 0, or an error, and it is still in hand. Tasks that are
- * always ready share the loop by turns, and a pub could fill the queue in one of its own: so a topic
- * gets some turns to catch up, but only once until it has: a slow one shall not delay others.
+ * The element in hand, to the topic's queue: 0, or an error, and it is still in hand. Tasks that
+ * are always ready share the loop by turns, and a pub could fill the queue in one of its own: so a
+ * topic gets some turns to catch up, but only once until it has: a slow one shall not delay others.
  */
 static int send_on(struct weir_pub *pub, struct weir__topic *topic)
 {

@@ -122,6 +122,7 @@ CASE(case_227_slow_tap_holds_others_one_ahead, EVERYWHERE, ANY_CAPACITY)
 /* The slow tap of a jam has gone: the mult goes on, and has dropped one copy. */
 static void check_jam_is_over(struct jam *jam)
 {
+    AWAIT(look(jam->source).count == 0); /* by itself: no command stirs it */
     AWAIT(look_at(jam->mult).received_total == jam->capacity + 4);
     CHECK_SAME(look_at(jam->mult).tap_count, 1);
     CHECK_SAME(look_at(jam->mult).dropped_total, 1);

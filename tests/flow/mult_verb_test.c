@@ -97,6 +97,31 @@ CASE(full_tap_is_disconnected, EVERYWHERE, ANY_CAPACITY)
     weir_chan_release(source);
 }
 
+/* The drop callback has spoiled its bytes; the tap that waits still gets the element. */
+CASE(dropped_copy_is_a_copy, EVERYWHERE, 0)
+{
+    struct ledger ledger;
+    struct weir_chan *source = make_source(scene->capacity, &ledger);
+    struct weir_mult *mult = make_mult(scene->scope, source);
+    struct weir_chan *leaves = make_chan(scene->capacity, NULL);
+    struct weir_chan *stays = make_chan(scene->capacity, NULL);
+
+    tap(mult, leaves, WEIR_TAP_PARK, 0);
+    tap(mult, stays, WEIR_TAP_PARK, 0);
+    put(source, 7);
+    await_senders(leaves, 1);
+    await_senders(stays, 1);
+    CHECK_SAME(weir_mult_untap(mult, leaves, WEIR_FOREVER), 0);
+    CHECK_SAME(all_dropped(&ledger), 1);
+    take(stays, 7);
+    CHECK_SAME(weir_chan_close(source, 0), 0);
+    CHECK_SAME(take_end(stays), -EPIPE);
+    weir_chan_release(leaves);
+    weir_chan_release(stays);
+    weir_mult_release(mult);
+    weir_chan_release(source);
+}
+
 /* --- Verbs --- */
 
 CASE(second_tap_changes_the_options, ALONE, 1)
@@ -361,6 +386,18 @@ CASE(cancel_frees_the_senders, EVERYWHERE, 0)
     weir_mult_release(mult);
 }
 
+CASE(reason_of_the_source_is_no_failure_of_the_mult, EVERYWHERE, ANY_CAPACITY)
+{
+    struct weir_scope *scope = make_scope();
+    struct weir_chan *source = make_chan(scene->capacity, NULL);
+    struct weir_mult *mult = make_mult(scope, source);
+
+    CHECK_SAME(weir_chan_close(source, -EIO), 0);
+    CHECK_SAME(weir_scope_join(scope, end_of_patience()), 0);
+    weir_mult_release(mult);
+    weir_chan_release(source);
+}
+
 /* --- No memory --- */
 
 CASE(no_memory_leaves_no_trace, ALONE, 1)
@@ -394,6 +431,7 @@ int main(void)
         cmocka_unit_test(drop_oldest_keeps_the_newest),
         cmocka_unit_test(drop_oldest_of_a_rendezvous_drops_the_copy),
         cmocka_unit_test(full_tap_is_disconnected),
+        cmocka_unit_test(dropped_copy_is_a_copy),
         cmocka_unit_test(second_tap_changes_the_options),
         cmocka_unit_test(untap_all_frees_the_mult),
         cmocka_unit_test(bad_input_is_refused),
@@ -404,6 +442,7 @@ int main(void)
         cmocka_unit_test(cancel_right_after_creation),
         cmocka_unit_test(cancel_while_delivering),
         cmocka_unit_test(cancel_frees_the_senders),
+        cmocka_unit_test(reason_of_the_source_is_no_failure_of_the_mult),
         cmocka_unit_test(no_memory_leaves_no_trace),
     };
 

@@ -48,11 +48,12 @@ static int topic_by_length(const void *elem, struct weir_topic *topic, void *con
 CASE(topics_of_any_length, ALONE, 1)
 {
     static const unsigned char zeros[WEIR_TOPIC_BYTES_MAX];
+    const struct weir_pub_options options = { .topics_max = WEIR_TOPIC_BYTES_MAX + 1 };
     struct weir_chan *chans[WEIR_TOPIC_BYTES_MAX + 1];
     struct weir_chan *source = make_chan(scene->capacity, NULL);
-    struct weir_pub *pub = make_pub(scene, scene->scope, source, topic_by_length, NULL);
+    struct weir_pub *pub = make_pub(scene, scene->scope, source, topic_by_length, &options);
 
-    for (uint32_t size = 0; size <= WEIR_TOPIC_BYTES_MAX; size++) {
+    for (uint32_t size = WEIR_TOPIC_BYTES_MAX + 1; size-- > 0;) {
         struct weir_topic topic = { size ? zeros : NULL, size };
 
         chans[size] = make_chan(1, NULL);
@@ -95,6 +96,39 @@ CASE(who_is_merely_behind_loses_nothing, ALONE, 0, 1, 7)
         weir_chan_release(readers[i].chan);
     }
     CHECK_SAME(all_dropped(&ledger), 0);
+    weir_pub_release(pub);
+    weir_chan_release(source);
+}
+
+/* Counts the turns of the loop until the source is empty. */
+static unsigned count_turns(struct weir_chan *source)
+{
+    unsigned turns = 0;
+
+    while (look(source).count > 0 && weir_yield() == 0)
+        turns++;
+    return turns;
+}
+
+/* Waiting for each of its elements would take some turns for each. */
+CASE(slow_topic_is_waited_for_once, ALONE, 0)
+{
+    enum { COUNT = 100 };
+    const struct weir_pub_options options = { .topic_capacity = 1 };
+    struct weir_chan *source = make_chan(COUNT, NULL);
+    struct weir_pub *pub = make_pub(scene, scene->scope, source, number_of, &options);
+    struct weir_chan *chan = make_chan(scene->capacity, NULL);
+
+    CHECK_SAME(weir_pub_sub(pub, TOPIC(0), chan, NULL, WEIR_FOREVER), 0);
+    for (uint32_t i = 0; i < COUNT; i++)
+        put(source, value_of(0, i));
+    CHECK(count_turns(source) < COUNT / 2);
+    CHECK_SAME(look_at_pub(pub).dropped_total, COUNT - 2);
+    take(chan, value_of(0, 0));
+    CHECK_SAME(weir_chan_close(source, 0), 0);
+    take(chan, value_of(0, 1));
+    CHECK_SAME(take_end(chan), -EPIPE);
+    weir_chan_release(chan);
     weir_pub_release(pub);
     weir_chan_release(source);
 }
@@ -399,6 +433,7 @@ int main(void)
         cmocka_unit_test(unheard_and_failed_are_dropped_and_counted),
         cmocka_unit_test(topics_of_any_length),
         cmocka_unit_test(who_is_merely_behind_loses_nothing),
+        cmocka_unit_test(slow_topic_is_waited_for_once),
         cmocka_unit_test(park_waits_for_the_slowest_topic),
         cmocka_unit_test(unsub_frees_a_parked_pub),
         cmocka_unit_test(cancel_while_parked),
