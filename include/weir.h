@@ -9,6 +9,8 @@
 
 #include <weir/async.h>
 #include <weir/base.h>
+#include <weir/call.h>
+#include <weir/chain.h>
 #include <weir/chan.h>
 #include <weir/descriptor.h>
 #include <weir/file.h>
@@ -20,5 +22,6 @@
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>
+#include <weir/trace.h>
 
 #endif
