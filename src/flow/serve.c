@@ -15,7 +15,7 @@
 #include <string.h>
 
 struct server {
-    struct weir_chan *port; /* a counted receiver */
+    struct weir_chan *port; /* a counted receiver; NULL: it was closed already */
     weir_handler_fn *handler;
     void *context;
     struct weir__credits slots; /* calls handled at once */
@@ -59,21 +59,30 @@ static int serve_next(struct server *server, struct weir_scope *handlers)
     return 0;
 }
 
-static int serve(void *arg)
+/* Until the port has ended, or the server is cancelled. */
+static int serve_all(struct server *server)
 {
-    struct server *server = arg;
     struct weir_scope *handlers;
     int error = weir_scope_create(&handlers, WEIR_SCOPE_COLLECT, NULL);
 
-    if (error >= 0) {
-        while (serve_next(server, handlers) >= 0)
-            ;
-        weir_scope_join(handlers, WEIR_FOREVER);
+    if (error < 0)
+        return error;
+    while (serve_next(server, handlers) >= 0)
+        ;
+    weir_scope_join(handlers, WEIR_FOREVER);
+    return weir_cancelled() ? -ECANCELED : 0;
+}
+
+static int serve(void *arg)
+{
+    struct server *server = arg;
+    int error = 0;
+
+    if (server->port) {
+        error = serve_all(server);
+        weir_chan_close_receiver(server->port);
     }
-    weir_chan_close_receiver(server->port);
     weir__memory_free(server);
-    if (error >= 0 && weir_cancelled())
-        error = -ECANCELED;
     return error;
 }
 
@@ -105,21 +114,20 @@ int weir_serve(struct weir_scope *scope, struct weir_chan *port, weir_handler_fn
     server = weir__memory_zalloc(NULL, sizeof *server);
     if (!server)
         return -ENOMEM;
-    server->port = port;
     server->handler = handler;
     server->context = context;
     server->stack_bytes = options->stack_bytes;
     weir__credits_init(&server->slots, options->parallelism ? options->parallelism : 1,
                        WEIR_WHEN_FULL_PARK, 0);
-    error = weir_chan_open_receiver(port);
-    if (error < 0)
-        goto free_server;
     error = weir_spawn(scope, serve, server, &server_options);
+    if (error < 0) {
+        weir__memory_free(server);
+        return error;
+    }
+    /* After the spawn: to close it again would abort the port. The task does not run before we
+     * park. */
+    error = weir_chan_open_receiver(port);
     if (error >= 0)
-        return 0;
-    weir_chan_close_receiver(port);
-
-free_server:
-    weir__memory_free(server);
+        server->port = port;
     return error;
 }

@@ -33,11 +33,11 @@ while read -r number file name; do
     last=$decimal
 done <cases.txt
 
-sed -n 's/.*cmocka_unit_test(\(case_[0-9a-z_]*\)).*/\1/p' ./*_test.c | while read -r name; do
+sed -n 's/.*cmocka_unit_test(\(case_[0-9a-z_]*\)).*/\1/p' ./*_test.c ../flow/*_test.c | while read -r name; do
     grep -q " $name\$" cases.txt || fail "$name is missing"
 done
 sed -n -e 's/^CASE(\(case_[0-9a-z_]*\),.*/\1/p' \
-    -e 's/^static void \(case_[0-9a-z_]*\)(.*/\1/p' ./*_test.c | while read -r name; do
-    grep -q "cmocka_unit_test($name)" ./*_test.c || fail "$name is never run"
+    -e 's/^static void \(case_[0-9a-z_]*\)(.*/\1/p' ./*_test.c ../flow/*_test.c | while read -r name; do
+    grep -q "cmocka_unit_test($name)" ./*_test.c ../flow/*_test.c || fail "$name is never run"
 done
 echo "$carried carried, $waiting not yet due"
