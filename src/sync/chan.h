@@ -38,7 +38,10 @@
 
 #include <string.h>
 
-enum { WEIR__CHAN_NAME_BYTES = 32 };
+enum {
+    WEIR__CHAN_NAME_BYTES = 32,
+    WEIR__CHAN_TOUCH_BYTES = 256, /* larger elements are touched before the lock is taken */
+};
 
 enum weir__chan_state {
     WEIR__CHAN_OPEN,
@@ -74,6 +77,7 @@ struct weir__chan_side {
 struct weir_chan {
     struct weir__lock lock;
     unsigned special; /* enum weir__chan_special */
+    bool is_plain; /* constant: parks, unweighed, small elements: nothing to do before the lock */
     enum weir__chan_state state;
     int reason;       /* what receivers get in the end; negative once not OPEN */
     size_t elem_size; /* bytes; constant */
@@ -232,6 +236,30 @@ static inline void weir__chan_pop(struct weir_chan *chan, void *elem)
         weir__chan_copy(chan, elem, weir__chan_slot(chan, chan->head));
     chan->head = chan->head + 1 == chan->capacity ? 0 : chan->head + 1;
     chan->count--;
+}
+
+/*
+ * Under the lock, by far the most calls: an element goes into, or comes out of the buffer, and
+ * nobody waits who would have to be served. False: nothing happened.
+ */
+static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || !weir__list_empty(&chan->receivers.waiters) ||
+                      chan->count >= chan->capacity))
+        return false;
+    weir__chan_push(chan, elem);
+    chan->sent_total++;
+    return true;
+}
+
+static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || chan->count == 0 ||
+                      !weir__list_empty(&chan->senders.waiters)))
+        return false;
+    weir__chan_pop(chan, elem);
+    chan->received_total++;
+    return true;
 }
 
 /* Lists a named channel, and takes it off again before it is freed; registry.c. */
