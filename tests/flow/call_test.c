@@ -122,7 +122,7 @@ CASE(case_295_hop_dies_while_handling, EVERYWHERE, 0)
     for (int index = 0; index < HOPS; index++) {
         struct line line;
         struct source source;
-        char port[16], server[16];
+        char port[WEIR_NAME_BYTES], server[WEIR_NAME_BYTES];
 
         line_open(scene, &line, wait_at_gate, -1);
         begin_call(scene, &source, line.hops[0].port, WEIR_FOREVER);
