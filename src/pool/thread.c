@@ -267,7 +267,6 @@ static void run(struct weir__job *job)
     }
     weir__inherited_of_thread = *job->inherited;
     job->result = job->fn(job->arg);
-    weir__inherited_of_thread = weir__inherited_nothing;
     job->code = 0;
 }
 

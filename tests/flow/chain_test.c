@@ -182,9 +182,12 @@ static struct weir_chan *make_promise(void)
 static int enter_promised(struct weir_chain *chain, void *context)
 {
     struct request *request = context;
+    int result;
 
     note(request, '+', 1);
-    return weir_chain_await(chain, request->promise);
+    result = weir_chain_await(chain, request->promise);
+    CHECK(result <= 0);
+    return result;
 }
 
 static const struct weir_step promised_steps[] = {
