@@ -35,13 +35,13 @@ static int handle(void *arg)
     return 0;
 }
 
-/* Takes the next call and starts its handler, which waits for room if need be. */
+/* Takes the next call and starts its handler. It does not wait for room: the caller could not
+ * withdraw any more. */
 static int serve_next(struct server *server, struct weir_scope *handlers)
 {
     struct weir_spawn_options options = {
         .name = weir_task_name(NULL),
         .stack_bytes = server->stack_bytes,
-        .wait_ns = INT64_MAX,
     };
     struct weir_call *call;
     int error = weir__credits_take(&server->slots, WEIR_FOREVER);
@@ -53,7 +53,7 @@ static int serve_next(struct server *server, struct weir_scope *handlers)
     call->server = server;
     error = weir_spawn(handlers, handle, call, &options);
     if (error < 0) {
-        weir_reply(call, error); /* no memory, or no stack: the next one may have more luck */
+        weir_reply(call, error); /* no room or memory: the next one may have more luck */
         weir__credits_give(&server->slots);
     }
     return 0;

@@ -446,6 +446,50 @@ CASE(bad_calls_and_servers_are_refused, ALONE, 0)
     CHECK_SAME(weir_chan_release(port), 0);
 }
 
+/* --- At the bound on tasks --- */
+
+enum { TASK_LIMIT = 8 };
+
+static int be_parked(void *arg)
+{
+    (void)arg;
+    return weir_sleep(WEIR_FOREVER);
+}
+
+static int call_without_room(void *arg)
+{
+    struct weir_chan *port = make_port();
+    struct hop hop = { .deed = succeed };
+    struct weir_scope *servers, *crowd;
+    struct weir_call_failure failure;
+    uint64_t number = 0;
+
+    (void)arg;
+    CHECK_SAME(weir_scope_create(&servers, WEIR_SCOPE_COLLECT, NULL), 0);
+    CHECK_SAME(weir_scope_create(&crowd, WEIR_SCOPE_COLLECT, NULL), 0);
+    CHECK_SAME(weir_serve(servers, port, pass_on, &hop, NULL), 0);
+    while (weir_spawn(crowd, be_parked, NULL, NULL) == 0)
+        ;
+    CHECK_SAME(weir_call(port, &number, &number, &failure, WEIR_FOREVER), -EAGAIN);
+    CHECK_SAME(failure.hops, 1);
+    CHECK_SAME(hop.entered, 0);
+    CHECK_SAME(weir_scope_cancel(crowd), 0);
+    weir_scope_join(crowd, end_of_patience());
+    CHECK_SAME(weir_call(port, &number, &number, &failure, WEIR_FOREVER), 7);
+    CHECK_SAME(weir_chan_close(port, 0), 0);
+    CHECK_SAME(weir_scope_join(servers, end_of_patience()), 0);
+    CHECK_SAME(weir_chan_release(port), 0);
+    return 0;
+}
+
+static void call_without_room_for_a_handler_is_refused(void **state)
+{
+    struct weir_options options = { .loop_count = 1, .tasks_per_loop = TASK_LIMIT };
+
+    (void)state;
+    assert_int_equal(test_run(call_without_room, NULL, &options), 0);
+}
+
 /* --- Races --- */
 
 struct ledger {
@@ -502,7 +546,7 @@ static int dawdle_over_it(const void *request, void *response, void *context)
     for (unsigned i = 0; error >= 0 && i < roll(&ledger->random) % 4; i++)
         error = weir_yield();
     if (error >= 0 && roll(&ledger->random) % 2)
-        error = weir_sleep(weir_in_us(1));
+        error = weir_sleep(roll(&ledger->random) % 2 ? weir_in_us(1) : WEIR_FOREVER);
     *(uint64_t *)response = 1;
     ledger->done += error >= 0;
     return error;
@@ -619,6 +663,7 @@ int main(void)
         cmocka_unit_test(call_given_up_before_it_is_adopted_says_so),
         cmocka_unit_test(call_received_into_nothing_is_refused),
         cmocka_unit_test(bad_calls_and_servers_are_refused),
+        cmocka_unit_test(call_without_room_for_a_handler_is_refused),
         cmocka_unit_test(deadline_against_reply),
         cmocka_unit_test(deadline_against_handler),
         cmocka_unit_test(cancel_against_handler),
