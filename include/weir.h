@@ -13,6 +13,7 @@
 #include <weir/chain.h>
 #include <weir/chan.h>
 #include <weir/descriptor.h>
+#include <weir/events.h>
 #include <weir/file.h>
 #include <weir/net.h>
 #include <weir/pool.h>
