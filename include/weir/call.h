@@ -92,8 +92,8 @@ WEIR_API int64_t weir_call_deadline_ns(void) WEIR_ANY_THREAD;
  * Serves a port: a task of `scope`, on the caller's loop, takes calls and runs handler(request,
  * response, context) for each, in a task of its own that the caller's cancel or deadline cancels.
  * It ends with 0 when the port has ended, after its last handler. When it is cancelled, so are its
- * handlers. It holds a counted receiver: the end of a port's last server aborts the port. A call for
- * which no task can be had, at the bound on tasks or stacks, gets -EAGAIN.
+ * handlers. It holds a counted receiver: the end of a port's last server aborts the port. A call
+ * for which no task can be had, at the bound on tasks or stacks, gets -EAGAIN.
  * Returns 0. Errors: -EINVAL; -E2BIG name too long; -EPIPE the port is closed; those of weir_spawn;
  * -ENXIO not in a task; -ENOMEM.
  */

@@ -35,8 +35,8 @@ WEIR_BEGIN
  * -EINVAL. */
 WEIR_API int weir_trace_get(struct weir_trace *trace) WEIR_ANY_THREAD;
 
-/* Makes a copy of it the caller's trace; NULL ends it. Returns 0, or -EINVAL when one of the two ids
- * is zero. Flags that the standard does not define are left out. */
+/* Makes a copy of it the caller's trace; NULL ends it. Flags that the standard does not define are
+ * left out. Returns 0, or -EINVAL when one of the two ids is zero. */
 WEIR_API WEIR_MUST_CHECK int weir_trace_set(const struct weir_trace *trace) WEIR_ANY_THREAD;
 
 /* The caller begins a new trace, with random ids. Returns 0, or -EINVAL for unknown flags. */

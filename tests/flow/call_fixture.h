@@ -72,6 +72,14 @@ static inline int look_and_wait_at_gate(struct hop *hop)
     return wait_at_gate(hop);
 }
 
+static inline struct weir_chan *make_port(void)
+{
+    struct weir_chan *port = NULL;
+
+    CHECK_SAME(weir_port_create(&port, "desk", sizeof(uint64_t), sizeof(uint64_t)), 0);
+    return port;
+}
+
 struct serving {
     struct weir_scope *scope;
     struct weir_chan *port;
