@@ -22,6 +22,16 @@ enum {
     COLOUR_BYTES = 64,
 };
 
+void weir__task_add_end(struct weir_task *task, struct weir__task_end *end)
+{
+    if (!task->has_ends) {
+        task->has_ends = true;
+        weir__list_init(&task->ends);
+        task->call = NULL;
+    }
+    weir__list_append(&task->ends, &end->link);
+}
+
 static __attribute__((noinline)) void run_ends(struct weir_task *task)
 {
     struct weir__list *link;
@@ -48,7 +58,7 @@ static void task_main(void *arg)
     weir__fiber_begin();
     task->result = task->fn(task->arg);
     WEIR_ASSERT(task->shield_depth == 0);
-    if (WEIR_UNLIKELY(!weir__list_empty(&task->ends)))
+    if (WEIR_UNLIKELY(task->has_ends))
         run_ends(task);
     keep_reference = weir__join_task_ended(loop, task);
     if (WEIR_LIKELY(task->scope != NULL && !keep_reference))
@@ -179,8 +189,7 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->released = true;
     task->unreported = false;
     weir__list_init(&task->joiners);
-    weir__list_init(&task->ends);
-    task->call = NULL;
+    task->has_ends = false;
     task->scope = NULL;
     weir__list_init(&task->sibling);
     atomic_init(&task->refs, 1);

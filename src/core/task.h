@@ -48,6 +48,7 @@ struct weir_task {
     /* Home loop only. */
     bool cancelled;      /* for good */
     bool has_handle;     /* was spawned with one */
+    bool has_ends;       /* `ends` and `call` are in use: most tasks need neither */
     unsigned park_flags; /* enum weir__park_flags, of the wait that is open */
     unsigned shield_depth;
     struct weir__inherited inherited;
@@ -96,6 +97,9 @@ static inline struct weir__inherited *weir__inherited_self(void)
 
     return WEIR_LIKELY(loop != NULL) ? &loop->current->inherited : &weir__inherited_of_thread;
 }
+
+/* The task itself, under its lock: end->run(end) will run at its end, unless unlinked before. */
+void weir__task_add_end(struct weir_task *task, struct weir__task_end *end);
 
 /* Any thread: posts a cancel; returns the loop to ring, or NULL. For those who hold a lock. */
 struct weir__loop *weir__task_post_cancel(struct weir_task *task, bool *already);

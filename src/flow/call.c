@@ -109,7 +109,7 @@ static void tell_failure(const struct weir_call *call, struct weir_call_failure 
 
     if (failure)
         *failure = call->failure;
-    if (!task)
+    if (!task || !task->has_ends)
         return;
     weir__lock_acquire(&task->lock);
     if (task->call)
@@ -189,7 +189,7 @@ static void take_debt(struct weir_call *call, bool adopt)
     call->debtor = task;
     call->end.run = end_in_debt;
     weir__lock_acquire(&task->lock);
-    weir__list_append(&task->ends, &call->end.link);
+    weir__task_add_end(task, &call->end);
     if (adopt)
         task->call = call;
     weir__lock_release(&task->lock);
