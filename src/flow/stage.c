@@ -20,6 +20,8 @@ int weir__stage_check_options(const struct weir_stage_options *options, bool cro
         return -EINVAL;
     if (!crowded && (options->parallelism > 1 || options->on_error))
         return -EINVAL;
+    if (options->parallelism > WEIR_STAGE_PARALLELISM_MAX)
+        return -EINVAL;
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return -EINVAL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What all stages share: the options, what is counted and timed, the handle. How a stage moves its
- * elements is in flow/worker.h.
+ * elements is in worker.h.
  *
  * A stage counts through meters, one for each of its tasks: a meter has one writer at a time, and
  * any number of readers. For each element its owner calls, in this order, what applies:
