@@ -71,7 +71,9 @@ static struct weir_batch *batch_of(struct weir__worker *worker)
 
 static unsigned char *batch_elem(struct weir__worker *worker, size_t index)
 {
-    return batch_of(worker)->elems + index * weir_chan_elem_size(worker->crew->inputs[0]);
+    size_t elem_size = weir_chan_elem_size(worker->crew->inputs[0]);
+
+    return (unsigned char *)(batch_of(worker) + 1) + index * elem_size;
 }
 
 static int send_batch(struct weir__worker *worker)
