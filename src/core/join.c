@@ -23,6 +23,16 @@ static void print_failure(const struct weir_failure *failure)
             weir_error_name(failure->error), failure->error);
 }
 
+static void tell(const struct weir_failure *failure,
+                 void (*on_failure)(void *context, const struct weir_failure *failure),
+                 void *context)
+{
+    if (on_failure)
+        on_failure(context, failure);
+    else
+        print_failure(failure);
+}
+
 static void report(const struct weir_task *task, const char *scope_name,
                    void (*on_failure)(void *context, const struct weir_failure *failure),
                    void *context)
@@ -34,10 +44,21 @@ static void report(const struct weir_task *task, const char *scope_name,
         .loop_index = task->loop_index,
     };
 
-    if (on_failure)
-        on_failure(context, &failure);
-    else
-        print_failure(&failure);
+    tell(&failure, on_failure, context);
+}
+
+void weir__join_callback_failed(struct weir__loop *loop, const char *name, int error)
+{
+    const struct weir_options *options = &loop->runtime->options;
+    const struct weir_failure failure = {
+        .task_name = name,
+        .scope_name = "callbacks",
+        .error = error,
+        .loop_index = loop->index,
+    };
+
+    tell(&failure, options->on_failure, options->context);
+    weir__counter_add(&loop->counters, WEIR_FAILURES_REPORTED, 1);
 }
 
 /* Until here the task has held its room: so a storm of failures is bounded as tasks are. */

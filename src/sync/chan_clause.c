@@ -8,8 +8,9 @@
 
 /*
  * Between the verbs, a send clause that may drop keeps room for the dropped element: in its scratch
- * words, or, for larger elements, in a block. It is always ready, so its select never parks. After
- * a park the channel may be gone: only clauses that may drop touch it in finish.
+ * words, or, for larger elements, in a block. It is always ready, so its select never parks; so is
+ * a receive that lends a promise's element. After a park the channel may be gone: no other clause
+ * touches it in finish.
  */
 static struct weir__clause_internal *internal(struct weir_clause *clause)
 {
@@ -27,7 +28,7 @@ static void *dropped_room(struct weir_clause *clause)
                                         : internal(clause)->scratch[0];
 }
 
-static int send_prepare(struct weir_clause *clause)
+static int send_unparking_prepare(struct weir_clause *clause)
 {
     const struct weir_chan *chan = clause->object;
 
@@ -43,14 +44,21 @@ static int refuse(struct weir_clause *clause)
     return -EINVAL;
 }
 
-static void send_finish(struct weir_clause *clause, bool won)
+static void send_unparking_finish(struct weir_clause *clause, bool won)
 {
     struct weir_chan *chan = clause->object;
 
-    if (won && clause->result == WEIR_DROPPED)
-        weir__chan_drop(chan, dropped_room(clause), weir__chan_drop_reason(chan));
+    if (won)
+        weir__chan_sent(chan, dropped_room(clause), clause->result);
     if (!fits_scratch(chan))
         weir__memory_free(internal(clause)->scratch[0]);
+}
+
+/* A weighed element is weighed before the locks; its weight waits where the waiter has it. */
+static int send_weighed_prepare(struct weir_clause *clause)
+{
+    internal(clause)->waiter.weight = weir__chan_weigh(clause->object, clause->elem);
+    return 0;
 }
 
 static struct weir__lock *chan_lock(const struct weir_clause *clause)
@@ -60,13 +68,20 @@ static struct weir__lock *chan_lock(const struct weir_clause *clause)
 
 static bool send_try(struct weir_clause *clause, struct weir__wait **wake)
 {
-    clause->result = weir__chan_offer(clause->object, clause->elem, NULL, wake);
+    clause->result = weir__chan_offer(clause->object, clause->elem, 0, NULL, wake);
     return clause->result != -EAGAIN;
 }
 
-static bool send_dropping_try(struct weir_clause *clause, struct weir__wait **wake)
+static bool send_weighed_try(struct weir_clause *clause, struct weir__wait **wake)
 {
-    clause->result = weir__chan_offer(clause->object, clause->elem, dropped_room(clause), wake);
+    clause->result =
+        weir__chan_offer(clause->object, clause->elem, internal(clause)->waiter.weight, NULL, wake);
+    return clause->result != -EAGAIN;
+}
+
+static bool send_unparking_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    clause->result = weir__chan_offer(clause->object, clause->elem, 0, dropped_room(clause), wake);
     return true;
 }
 
@@ -78,13 +93,35 @@ static bool recv_try(struct weir_clause *clause, struct weir__wait **wake)
     return clause->result != -EAGAIN || chan->state != WEIR__CHAN_OPEN;
 }
 
+/* Under the lock: what was lent here is accepted in finish; a waiter gets it from who fulfils. */
+static bool recv_promised_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    bool ready = recv_try(clause, wake);
+
+    internal(clause)->scratch[0] = ready && clause->result == 0 ? clause->object : NULL;
+    return ready;
+}
+
+static int recv_promised_prepare(struct weir_clause *clause)
+{
+    internal(clause)->scratch[0] = NULL;
+    return 0;
+}
+
+static void recv_promised_finish(struct weir_clause *clause, bool won)
+{
+    struct weir_chan *lender = internal(clause)->scratch[0];
+
+    if (won && lender)
+        weir__chan_accept(lender, clause->elem);
+}
+
 static void send_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
     waiter->elem = clause->elem;
-    weir__list_append(&chan->senders, &waiter->link);
-    chan->waiting_senders++;
+    weir__chan_join_side(&chan->senders, waiter);
 }
 
 static void recv_arm(struct weir_clause *clause, struct weir__waiter *waiter)
@@ -92,22 +129,59 @@ static void recv_arm(struct weir_clause *clause, struct weir__waiter *waiter)
     struct weir_chan *chan = clause->object;
 
     waiter->elem = clause->elem;
-    weir__list_append(&chan->receivers, &waiter->link);
-    chan->waiting_receivers++;
+    weir__chan_join_side(&chan->receivers, waiter);
 }
 
 static void send_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
-    weir__chan_take_back(chan, waiter, &chan->waiting_senders);
+    weir__chan_take_back(chan, &chan->senders, waiter);
 }
 
 static void recv_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
-    weir__chan_take_back(chan, waiter, &chan->waiting_receivers);
+    weir__chan_take_back(chan, &chan->receivers, waiter);
+}
+
+static enum weir__chan_watch watch_of(const struct weir_clause *clause);
+
+/* The level of a watermark travels in the pointer to an element that it does not need. */
+static size_t level_of(const struct weir_clause *clause)
+{
+    return (size_t)(uintptr_t)clause->elem;
+}
+
+static bool watch_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    const struct weir_chan *chan = clause->object;
+
+    (void)wake;
+    clause->result = weir__chan_watch_result(chan, watch_of(clause));
+    return weir__chan_watch_is_due(chan, watch_of(clause), level_of(clause));
+}
+
+static void watch_arm(struct weir_clause *clause, struct weir__waiter *waiter)
+{
+    struct weir_chan *chan = clause->object;
+
+    waiter->weight = level_of(clause);
+    weir__list_append(&chan->watchers[watch_of(clause)], &waiter->link);
+    chan->pins++;
+    chan->special |= WEIR__CHAN_WATCHED;
+}
+
+/* The flag is left to the next change, which finds nobody. */
+static void watch_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
+{
+    struct weir_chan *chan = clause->object;
+
+    weir__lock_acquire(&chan->lock);
+    weir__list_unlink(&waiter->link);
+    weir__lock_release(&chan->lock);
+    weir__chan_unpin(chan);
 }
 
 /* Whoever fired has unlinked the waiter and counted it off: the channel is not touched again. */
@@ -134,17 +208,56 @@ static const struct weir_clause_verbs recv_verbs = {
     .fired = chan_fired,
 };
 
-/* To a channel with a drop callback that may let an element go. */
-static const struct weir_clause_verbs send_dropping_verbs = {
+static const struct weir_clause_verbs send_weighed_verbs = {
     .name = "send",
-    .prepare = send_prepare,
+    .prepare = send_weighed_prepare,
     .lock = chan_lock,
-    .try = send_dropping_try,
+    .try = send_weighed_try,
     .arm = send_arm,
     .disarm = send_disarm,
     .fired = chan_fired,
-    .finish = send_finish,
 };
+
+/* To a channel that drops, or to a promise. */
+static const struct weir_clause_verbs send_unparking_verbs = {
+    .name = "send",
+    .prepare = send_unparking_prepare,
+    .lock = chan_lock,
+    .try = send_unparking_try,
+    .arm = send_arm,
+    .disarm = send_disarm,
+    .fired = chan_fired,
+    .finish = send_unparking_finish,
+};
+
+/* From a promise that counts its copies. */
+static const struct weir_clause_verbs recv_promised_verbs = {
+    .name = "recv",
+    .prepare = recv_promised_prepare,
+    .lock = chan_lock,
+    .try = recv_promised_try,
+    .arm = recv_arm,
+    .disarm = recv_disarm,
+    .fired = chan_fired,
+    .finish = recv_promised_finish,
+};
+
+#define WATCH_VERBS(label)                                                                         \
+    {                                                                                              \
+        .name = (label), .lock = chan_lock, .try = watch_try, .arm = watch_arm,                    \
+        .disarm = watch_disarm, .fired = chan_fired,                                               \
+    }
+
+static const struct weir_clause_verbs watch_verbs[WEIR__CHAN_WATCHES] = {
+    [WEIR__CHAN_BELOW] = WATCH_VERBS("below"),
+    [WEIR__CHAN_ABOVE] = WATCH_VERBS("above"),
+    [WEIR__CHAN_ENDS] = WATCH_VERBS("closed"),
+};
+
+static enum weir__chan_watch watch_of(const struct weir_clause *clause)
+{
+    return (enum weir__chan_watch)(clause->verbs - watch_verbs);
+}
 
 /* Without an element, or room for one: the select is refused. */
 static const struct weir_clause_verbs broken_verbs = {
@@ -164,8 +277,10 @@ struct weir_clause weir_clause_send(struct weir_chan *chan, const void *elem)
     if (!chan)
         return clause;
     clause.verbs = &send_verbs;
-    if (weir__chan_keeps_dropped(chan))
-        clause.verbs = &send_dropping_verbs;
+    if (chan->weigh)
+        clause.verbs = &send_weighed_verbs;
+    if (weir__chan_never_parks(chan))
+        clause.verbs = &send_unparking_verbs;
     if (lacks_elem(chan, elem))
         clause.verbs = &broken_verbs;
     return clause;
@@ -175,7 +290,36 @@ struct weir_clause weir_clause_recv(struct weir_chan *chan, void *elem)
 {
     struct weir_clause clause = { .object = chan, .elem = elem };
 
-    if (chan)
-        clause.verbs = lacks_elem(chan, elem) ? &broken_verbs : &recv_verbs;
+    if (!chan)
+        return clause;
+    clause.verbs = &recv_verbs;
+    if (chan->policy == WEIR_CHAN_PROMISE && chan->retain)
+        clause.verbs = &recv_promised_verbs;
+    if (lacks_elem(chan, elem))
+        clause.verbs = &broken_verbs;
     return clause;
+}
+
+static struct weir_clause watch(struct weir_chan *chan, enum weir__chan_watch kind, size_t level)
+{
+    return (struct weir_clause){
+        .verbs = chan ? &watch_verbs[kind] : NULL,
+        .object = chan,
+        .elem = (void *)(uintptr_t)level,
+    };
+}
+
+struct weir_clause weir_clause_below(struct weir_chan *chan, size_t level)
+{
+    return watch(chan, WEIR__CHAN_BELOW, level);
+}
+
+struct weir_clause weir_clause_above(struct weir_chan *chan, size_t level)
+{
+    return watch(chan, WEIR__CHAN_ABOVE, level);
+}
+
+struct weir_clause weir_clause_closed(struct weir_chan *chan)
+{
+    return watch(chan, WEIR__CHAN_ENDS, 0);
 }

@@ -173,6 +173,7 @@ static void arm(const struct selection *selection, struct weir__wait *wait)
         waiter->wait = wait;
         waiter->index = (int)i;
         waiter->alone = false;
+        waiter->is_async = false;
         weir__list_init(&waiter->link);
         clause->verbs->arm(clause, waiter);
     }
