@@ -20,6 +20,8 @@ int weir__stage_check_options(const struct weir_stage_options *options, bool cro
         return -EINVAL;
     if (!crowded && (options->parallelism > 1 || options->on_error))
         return -EINVAL;
+    if (options->parallelism > WEIR_STAGE_PARALLELISM_MAX)
+        return -EINVAL;
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return -EINVAL;
@@ -50,6 +52,7 @@ int weir__stage_create(struct weir_stage **stage, const char *kind_name,
     made->on_error = options->on_error;
     strcpy(made->name, options->name ? options->name : kind_name);
     made->input = input;
+    made->has_input = input != NULL;
     made->meter_count = meter_count;
     for (size_t i = 0; i < meter_count; i++)
         made->meters[i].stage = made;
@@ -93,6 +96,19 @@ void weir__stage_end(struct weir_stage *stage)
     read_held(stage);
     stage->input = NULL;
     stage->ended_ns = weir__clock_now();
+    weir__lock_release(&stage->lock);
+}
+
+void weir__stage_read_span(struct weir_stage *stage, struct weir__stage_span *span)
+{
+    weir__lock_acquire(&stage->lock);
+    *span = (struct weir__stage_span){ .ended = stage->ended_ns != 0 };
+    if (stage->first_ns) {
+        int64_t until_ns = stage->ended_ns ? stage->ended_ns : weir__clock_now();
+
+        span->elapsed_ns = until_ns - stage->first_ns;
+        span->held_ns = read_held(stage) - stage->held_earlier_ns;
+    }
     weir__lock_release(&stage->lock);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What all stages share: the options, what is counted and timed, the handle. How a stage moves its
- * elements is in flow/worker.h.
+ * elements is in worker.h.
  *
  * A stage counts through meters, one for each of its tasks: a meter has one writer at a time, and
  * any number of readers. For each element its owner calls, in this order, what applies:
@@ -57,6 +57,7 @@ struct weir_stage {
     unsigned flags;
     unsigned parallelism;
     weir_stage_error_fn *on_error;
+    bool has_input; /* one, and its senders were watched */
     char name[WEIR_NAME_BYTES];
     /* Under the lock. */
     struct weir__lock lock;
@@ -88,6 +89,15 @@ void weir__stage_release(struct weir_stage *stage);
 
 /* All its tasks have ended: the figures stand, and the input may go. */
 void weir__stage_end(struct weir_stage *stage);
+
+/* One reading: from the first element until now, or the end. */
+struct weir__stage_span {
+    int64_t elapsed_ns;
+    uint64_t held_ns; /* senders of the input were parked for; sum over them */
+    bool ended;
+};
+
+void weir__stage_read_span(struct weir_stage *stage, struct weir__stage_span *span);
 
 /* A function failed on *source. What is to be done, by the options' on_error: 0 *target is sent,
  * WEIR_SKIP nothing is, negative: the error that ends the stage. */
