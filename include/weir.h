@@ -13,6 +13,7 @@
 #include <weir/descriptor.h>
 #include <weir/file.h>
 #include <weir/net.h>
+#include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
