@@ -21,5 +21,6 @@
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>
+#include <weir/ticker.h>
 
 #endif
