@@ -128,15 +128,9 @@ static void unlock_all(const struct lock_set *set)
         weir__lock_release(set->locks[i - 1]);
 }
 
-static __thread struct weir__random thread_random;
-
 static uint32_t random_below(uint32_t bound)
 {
-    struct weir__random *random = weir__loop_current ? &weir__loop_current->random : &thread_random;
-
-    if (WEIR_UNLIKELY(!random->state[0] && !random->state[1]))
-        weir__random_seed(random);
-    return weir__random_below(random, bound);
+    return weir__random_below(weir__loop_random(), bound);
 }
 
 /*
