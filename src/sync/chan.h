@@ -33,12 +33,16 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "core/park.h"
+#include "sync/events.h"
 
 #include <weir/chan.h>
 
 #include <string.h>
 
-enum { WEIR__CHAN_NAME_BYTES = 32 };
+enum {
+    WEIR__CHAN_NAME_BYTES = 32,
+    WEIR__CHAN_TOUCH_BYTES = 256, /* larger elements are touched before the lock is taken */
+};
 
 enum weir__chan_state {
     WEIR__CHAN_OPEN,
@@ -74,6 +78,7 @@ struct weir__chan_side {
 struct weir_chan {
     struct weir__lock lock;
     unsigned special; /* enum weir__chan_special */
+    bool is_plain; /* constant: parks, unweighed, small elements: nothing to do before the lock */
     enum weir__chan_state state;
     int reason;       /* what receivers get in the end; negative once not OPEN */
     size_t elem_size; /* bytes; constant */
@@ -88,9 +93,10 @@ struct weir_chan {
     size_t count_max;
     size_t weight; /* of the buffered elements */
     size_t refs;
-    size_t pins;      /* calls that touch it after a wait or a callback */
-    size_t lent;      /* copies of a promise's element whose retain has not been called yet */
-    bool owes_a_drop; /* of a promise's element, once none is lent */
+    size_t pins; /* calls that touch it after a wait or a callback */
+    size_t lent; /* copies of a promise's element whose retain has not been called yet */
+    uint64_t noted_in, noted_out;                   /* elements, where events are noted */
+    bool owes_a_drop;                               /* of a promise's element, once none is lent */
     struct weir__list watchers[WEIR__CHAN_WATCHES]; /* weir__waiter.link */
     /* Constant. */
     enum weir_chan_policy policy;
@@ -232,6 +238,32 @@ static inline void weir__chan_pop(struct weir_chan *chan, void *elem)
         weir__chan_copy(chan, elem, weir__chan_slot(chan, chan->head));
     chan->head = chan->head + 1 == chan->capacity ? 0 : chan->head + 1;
     chan->count--;
+}
+
+/*
+ * Under the lock, by far the most calls: an element goes into, or comes out of the buffer, and
+ * nobody waits who would have to be served. False: nothing happened.
+ */
+static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || !weir__list_empty(&chan->receivers.waiters) ||
+                      chan->count >= chan->capacity))
+        return false;
+    weir__chan_push(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
+    chan->sent_total++;
+    return true;
+}
+
+static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || chan->count == 0 ||
+                      !weir__list_empty(&chan->senders.waiters)))
+        return false;
+    weir__chan_pop(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
+    chan->received_total++;
+    return true;
 }
 
 /* Lists a named channel, and takes it off again before it is freed; registry.c. */

@@ -75,6 +75,8 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     *made = (struct weir_chan){
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
                    (options->policy == WEIR_CHAN_PROMISE ? WEIR__CHAN_PROMISE : 0U),
+        .is_plain = options->policy == WEIR_CHAN_PARK && !options->weigh &&
+                    elem_size <= WEIR__CHAN_TOUCH_BYTES,
         .elem_size = elem_size,
         .capacity = capacity,
         .refs = 1,
