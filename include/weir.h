@@ -15,6 +15,7 @@
 #include <weir/descriptor.h>
 #include <weir/events.h>
 #include <weir/file.h>
+#include <weir/mix.h>
 #include <weir/net.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
@@ -24,6 +25,7 @@
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>
+#include <weir/ticker.h>
 #include <weir/trace.h>
 
 #endif
