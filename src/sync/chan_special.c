@@ -36,7 +36,7 @@ void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake)
         sender->result = 0;
         weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;
-        weir__wait_chain(wake, sender->wait);
+        wake = weir__wait_chain(wake, sender->wait);
     }
 }
 
@@ -170,7 +170,7 @@ void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake)
                 continue;
             waiter->result = weir__chan_watch_result(chan, watch);
             chan->pins--;
-            weir__wait_chain(wake, waiter->wait);
+            wake = weir__wait_chain(wake, waiter->wait);
         }
         watched |= !weir__list_empty(head);
     }
