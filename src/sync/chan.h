@@ -64,7 +64,7 @@ enum weir__chan_watch {
     WEIR__CHAN_WATCHES,
 };
 
-/* Senders or receivers: those that are parked, and what became of those before. */
+/* Senders, receivers or watchers: those that are parked, and what became of those before. */
 struct weir__chan_side {
     struct weir__list waiters; /* weir__waiter.link, oldest first */
     size_t waiting_count;
@@ -86,6 +86,7 @@ struct weir_chan {
     size_t count;     /* elements buffered */
     struct weir__chan_side senders;
     struct weir__chan_side receivers;
+    struct weir__chan_side watchers; /* of watermarks and of the end */
     uint64_t sent_total;
     uint64_t received_total;
     uint64_t dropped_total;
@@ -95,7 +96,6 @@ struct weir_chan {
     size_t pins;      /* calls that touch it after a wait or a callback */
     size_t lent;      /* copies of a promise's element whose retain has not been called yet */
     bool owes_a_drop; /* of a promise's element, once none is lent */
-    struct weir__list watchers[WEIR__CHAN_WATCHES]; /* weir__waiter.link */
     /* Constant. */
     enum weir_chan_policy policy;
     weir_drop_fn *drop;
@@ -140,7 +140,8 @@ void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake);
 /* Under the lock: whether what a watcher waits for is true, and what it then gets. */
 bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
                              size_t level);
-int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch);
+int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch,
+                            size_t level);
 
 /* Under the lock, after any change: claims the watchers whose time has come. */
 void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake);

@@ -206,7 +206,7 @@ static bool watch_try(struct weir_clause *clause, struct weir__wait **wake)
     const struct weir_chan *chan = clause->object;
 
     (void)wake;
-    clause->result = weir__chan_watch_result(chan, watch_of(clause));
+    clause->result = weir__chan_watch_result(chan, watch_of(clause), level_of(clause));
     return watch_ready(clause);
 }
 
@@ -214,9 +214,9 @@ static void watch_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
+    waiter->watch = (uint8_t)watch_of(clause);
     waiter->weight = level_of(clause);
-    weir__list_append(&chan->watchers[watch_of(clause)], &waiter->link);
-    chan->pins++;
+    weir__chan_join_side(&chan->watchers, waiter);
     chan->special |= WEIR__CHAN_WATCHED;
 }
 
@@ -225,10 +225,7 @@ static void watch_disarm(struct weir_clause *clause, struct weir__waiter *waiter
 {
     struct weir_chan *chan = clause->object;
 
-    weir__lock_acquire(&chan->lock);
-    weir__list_unlink(&waiter->link);
-    weir__lock_release(&chan->lock);
-    weir__chan_unpin(chan);
+    weir__chan_take_back(chan, &chan->watchers, waiter);
 }
 
 /* Whoever fired has unlinked the waiter and counted it off: the channel is not touched again. */

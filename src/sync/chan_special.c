@@ -133,48 +133,46 @@ void weir__chan_fulfil(struct weir_chan *chan)
 
 /* --- Watchers -------------------------------------------------------------------------------- */
 
-bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
-                             size_t level)
+static bool is_reached(const struct weir_chan *chan, enum weir__chan_watch watch, size_t level)
 {
     size_t reached = chan->weigh ? chan->weight : chan->count;
 
-    switch (watch) {
-    case WEIR__CHAN_BELOW:
-        return reached <= level;
-    case WEIR__CHAN_ABOVE:
-        return reached >= level || chan->state != WEIR__CHAN_OPEN; /* or it never comes */
-    default:
-        return chan->state != WEIR__CHAN_OPEN;
-    }
+    if (chan->state == WEIR__CHAN_ABORTED || watch == WEIR__CHAN_ENDS)
+        return false;
+    return watch == WEIR__CHAN_BELOW ? reached <= level : reached >= level;
 }
 
-int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch)
+bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
+                             size_t level)
 {
-    return watch == WEIR__CHAN_BELOW ? 0 : chan->reason;
+    if (chan->state == WEIR__CHAN_ABORTED || is_reached(chan, watch, level))
+        return true;
+    /* Nothing is accepted any more: what is not reached will not be. */
+    return chan->state == WEIR__CHAN_CLOSED && watch != WEIR__CHAN_BELOW;
+}
+
+int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch, size_t level)
+{
+    return is_reached(chan, watch, level) ? 0 : chan->reason;
 }
 
 void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake)
 {
-    bool watched = false;
+    struct weir__list *head = &chan->watchers.waiters;
+    struct weir__list *link = head->next;
 
-    for (enum weir__chan_watch watch = 0; watch < WEIR__CHAN_WATCHES; watch++) {
-        struct weir__list *head = &chan->watchers[watch];
-        struct weir__list *link = head->next;
+    while (link != head) {
+        struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
 
-        while (link != head) {
-            struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
-
-            link = link->next;
-            if (!weir__chan_watch_is_due(chan, watch, waiter->weight) ||
-                !weir__waiter_claim(waiter))
-                continue;
-            waiter->result = weir__chan_watch_result(chan, watch);
-            chan->pins--;
-            wake = weir__wait_chain(wake, waiter->wait);
-        }
-        watched |= !weir__list_empty(head);
+        link = link->next;
+        if (!weir__chan_watch_is_due(chan, waiter->watch, waiter->weight) ||
+            !weir__waiter_claim(waiter))
+            continue;
+        waiter->result = weir__chan_watch_result(chan, waiter->watch, waiter->weight);
+        weir__chan_leave_side(&chan->watchers, waiter);
+        wake = weir__wait_chain(wake, waiter->wait);
     }
-    if (!watched)
+    if (weir__list_empty(head))
         chan->special &= ~(unsigned)WEIR__CHAN_WATCHED;
 }
 
