@@ -211,6 +211,7 @@ int weir_chan_recv_async(struct weir_chan *chan, void *elem, struct weir_async *
 {
     struct weir__wait *woken = NULL;
     struct operation *operation;
+    bool is_lent;
     int result = check(chan, elem, async);
 
     if (result < 0)
@@ -218,10 +219,11 @@ int weir_chan_recv_async(struct weir_chan *chan, void *elem, struct weir_async *
     operation = prepare(async, chan, &chan->receivers);
     weir__lock_acquire(&chan->lock);
     result = weir__chan_take(chan, elem, &woken);
+    is_lent = result == 0 && chan->policy == WEIR_CHAN_PROMISE;
     if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN)
         return leave(operation, elem, 0, deadline_ns);
     weir__lock_release(&chan->lock);
-    if (result == 0 && chan->policy == WEIR_CHAN_PROMISE)
+    if (is_lent)
         weir__chan_accept(chan, elem);
     weir__wait_wake_all(woken);
     finish_now(operation, result);

@@ -5,8 +5,10 @@
  *
  * These hold whenever the lock is free:
  *   a receiver that can be claimed is parked  =>  the buffer is empty, and no sender is parked
- *                                                    but one of the same select
- *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0)
+ *                                                    but one of the same select; or it is a promise
+ *                                                    just kept, still to be handed out
+ *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0); by weight:
+ *                                                    there is no room for the first of them
  *   state is CLOSED or ABORTED                =>  no receiver is parked
  *   state is ABORTED                          =>  the buffer is empty, no sender is parked
  *
@@ -115,7 +117,7 @@ struct weir_chan {
  * Under the lock: the whole of a send that need not park. 0 or WEIR_DROPPED done, -EPIPE closed,
  * -EAGAIN it would have to park. What was dropped is copied to `dropped` (may be NULL when nobody
  * is told); those to be woken after the lock go to the chain *wake. `weight` counts on weighed
- * channels only. After a promise was kept the caller calls weir__chan_fulfil.
+ * channels only. After a promise was kept, which pins it, the caller calls weir__chan_fulfil.
  */
 int weir__chan_offer(struct weir_chan *chan, const void *elem, size_t weight, void *dropped,
                      struct weir__wait **wake);
@@ -134,6 +136,9 @@ int weir__chan_offer_special(struct weir_chan *chan, const void *elem, size_t we
                              struct weir__wait **wake);
 int weir__chan_take_special(struct weir_chan *chan, void *elem, struct weir__wait **wake);
 
+/* Under the lock, on a weighed channel: whether an element of this weight could be buffered now. */
+bool weir__chan_has_room(const struct weir_chan *chan, size_t weight);
+
 /* Under the lock, after elements or weight have gone: parked senders that fit now move in. */
 void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake);
 
@@ -146,20 +151,25 @@ int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch 
 /* Under the lock, after any change: claims the watchers whose time has come. */
 void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake);
 
-/* Outside of the lock: a promise has its element; every parked receiver gets it. */
-void weir__chan_fulfil(struct weir_chan *chan);
+/* Outside of the lock: every parked receiver of a promise gets its element, if it has one. */
+void weir__chan_hand_out(struct weir_chan *chan);
 
 /* Outside of the lock: a copy of a promise's element was received: retains it. */
 void weir__chan_accept(struct weir_chan *chan, void *elem);
 
-/* Whether a send never parks, and has something to do outside of the lock afterwards. */
+/* Whether a send never parks, and may have something to do outside of the lock afterwards. */
 static inline bool weir__chan_never_parks(const struct weir_chan *chan)
 {
     return chan->policy != WEIR_CHAN_PARK;
 }
 
-/* Outside of the lock, after a send that never parks. */
-void weir__chan_sent(struct weir_chan *chan, void *dropped, int result);
+/*
+ * Outside of the lock, after a send that never parks: it let an element go, or it kept a promise,
+ * which is pinned until then. After any other the sender does not touch the channel again: a
+ * receiver may have the element by now, and have released the channel.
+ */
+void weir__chan_drop_sent(struct weir_chan *chan, void *dropped);
+void weir__chan_fulfil(struct weir_chan *chan);
 
 /* Outside of the lock: hands one element to the drop callback and waits for it. */
 void weir__chan_drop(struct weir_chan *chan, void *elem, enum weir_drop_reason reason);
@@ -263,7 +273,7 @@ static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
     return true;
 }
 
-/* Lists a named channel, and takes it off again before it is freed; registry.c. */
+/* Lists a named channel, and takes it off again before it is freed; chan_stats.c. */
 void weir__chan_enlist(struct weir_chan *chan);
 void weir__chan_delist(struct weir_chan *chan);
 

@@ -233,10 +233,13 @@ static void begin_close(struct weir_chan *chan, int reason, struct weir__wait **
         weir__chan_notice(chan, wake);
 }
 
-/* Receivers are parked only where nothing is buffered or being sent: it is their end. */
+/* Receivers are parked only where nothing is buffered or being sent: it is their end. But a promise
+ * may just have been kept, and not be handed out yet. */
 static void end_close(struct weir_chan *chan, int reason, struct weir__wait *wake)
 {
     weir__wait_wake_all(wake);
+    if (chan->policy == WEIR_CHAN_PROMISE)
+        weir__chan_hand_out(chan);
     while (wake_one(chan, &chan->receivers.waiters, &chan->receivers, end_reason(reason), NULL))
         ;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The long way through send and recv: channels bounded by weight, promises, and those that somebody
- * watches; see chan.h. Everything here but fulfil and accept runs under the channel's lock. */
+ * watches; see chan.h. Everything here but hand_out and accept runs under the channel's lock. */
 #include "sync/chan.h"
 
 #include <errno.h>
 
 /* --- Weight ---------------------------------------------------------------------------------- */
 
-static bool fits(const struct weir_chan *chan, size_t weight)
+bool weir__chan_has_room(const struct weir_chan *chan, size_t weight)
 {
     if (chan->count == 0)
         return true;
@@ -28,7 +28,7 @@ void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake)
         struct weir__waiter *sender =
             WEIR_CONTAINER_OF(chan->senders.waiters.next, struct weir__waiter, link);
 
-        if (!fits(chan, sender->weight))
+        if (!weir__chan_has_room(chan, sender->weight))
             return;
         if (!weir__waiter_claim(sender))
             continue;
@@ -53,7 +53,7 @@ static int offer_weighed(struct weir_chan *chan, const void *elem, size_t weight
         }
         return result;
     }
-    if (!weir__list_empty(&chan->senders.waiters) || !fits(chan, weight))
+    if (!weir__list_empty(&chan->senders.waiters) || !weir__chan_has_room(chan, weight))
         return -EAGAIN;
     push_weighed(chan, elem, weight);
     chan->sent_total++;
@@ -78,6 +78,7 @@ static int offer_promise(struct weir_chan *chan, const void *elem, void *dropped
     chan->sent_total++;
     if (chan->count == 0) {
         weir__chan_push(chan, elem);
+        chan->pins++; /* see weir__chan_fulfil */
         return 0;
     }
     chan->dropped_total++;
@@ -112,7 +113,7 @@ void weir__chan_accept(struct weir_chan *chan, void *elem)
         weir__chan_drop(chan, chan->buffer, WEIR_DROP_ABORT);
 }
 
-void weir__chan_fulfil(struct weir_chan *chan)
+void weir__chan_hand_out(struct weir_chan *chan)
 {
     struct weir__waiter *receiver;
 
