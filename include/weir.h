@@ -16,6 +16,7 @@
 #include <weir/mix.h>
 #include <weir/net.h>
 #include <weir/pool.h>
+#include <weir/retry.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
