@@ -116,8 +116,7 @@ struct weir_flow_report {
     int busiest;  /* the highest utilisation: it computes */
     int pressure; /* where pressure appears first: the last stage whose work, not its output, holds
                        up those before it */
-    unsigned
-        workers_enough; /* for the stage at `pressure`: also by what those before could serve */
+    unsigned workers_enough; /* for `pressure`: also by what the stages before could serve */
     uint64_t reserved[4];
 };
 

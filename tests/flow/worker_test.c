@@ -161,6 +161,51 @@ CASE(one_of_several_workers_fails, EVERYWHERE, ANY_CAPACITY)
     }
 }
 
+/* --- That holds the loop --- */
+
+struct turns {
+    uint64_t count;    /* how often the others had a turn */
+    uint64_t last;     /* the count at the element before */
+    uint64_t in_a_row; /* elements without one */
+    bool over;
+};
+
+static int count_turns(void *arg)
+{
+    struct turns *turns = arg;
+
+    for (; !turns->over; turns->count++)
+        CHECK_SAME(weir_yield(), 0);
+    return 0;
+}
+
+static int note_turn(const void *source, void *target, void *context)
+{
+    struct turns *turns = context;
+
+    turns->in_a_row += turns->count == turns->last;
+    turns->last = turns->count;
+    return add_one(source, target, NULL);
+}
+
+CASE(others_run_between_elements, ALONE, 64)
+{
+    const struct weir_stage_options options = { .kind = WEIR_STAGE_COMPUTES };
+    struct weir_chan *input = make_chan(scene->capacity, NULL);
+    struct weir_chan *output = make_chan(scene->capacity, NULL);
+    struct turns turns = { .last = UINT64_MAX };
+
+    fill(input, scene->capacity);
+    weir_chan_close(input, 0);
+    CHECK_SAME(weir_spawn(scene->scope, count_turns, &turns, NULL), 0);
+    CHECK_SAME(weir_map(scene->scope, input, output, note_turn, &turns, &options), 0);
+    AWAIT(look(output).closed);
+    turns.over = true;
+    CHECK_SAME(turns.in_a_row, 0);
+    expect_run(output, 2, scene->capacity);
+    RELEASE(input, output);
+}
+
 /* --- On the pool --- */
 
 static int note_thread(const void *source, void *target, void *context)
@@ -224,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_flush_fails),
         cmocka_unit_test(workers_work_side_by_side),
         cmocka_unit_test(one_of_several_workers_fails),
+        cmocka_unit_test(others_run_between_elements),
         cmocka_unit_test(blocking_functions_run_on_the_pool),
     };
 
