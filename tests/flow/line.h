@@ -155,11 +155,23 @@ static inline int feed(void *arg)
     return code;
 }
 
+static inline void feeder_start_with_reason(struct scene *scene, struct feeder *feeder,
+                                            struct line *line, uint64_t first, uint64_t last,
+                                            int reason)
+{
+    *feeder = (struct feeder){
+        .chan = line->input,
+        .first = first,
+        .last = last,
+        .reason = reason,
+    };
+    actor_start(scene, &feeder->actor, feed, feeder);
+}
+
 static inline void feeder_start(struct scene *scene, struct feeder *feeder, struct line *line,
                                 uint64_t first, uint64_t last)
 {
-    *feeder = (struct feeder){ .chan = line->input, .first = first, .last = last };
-    actor_start(scene, &feeder->actor, feed, feeder);
+    feeder_start_with_reason(scene, feeder, line, first, last, 0);
 }
 
 static inline void expect(struct weir_chan *chan, uint64_t expected)
