@@ -100,6 +100,7 @@ static inline struct weir__waiter *weir__waiter_claim_first(struct weir__list *w
         link->next->prev = waiters;
         if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
             if (weir__wait_is_open(wait)) {
+                weir__point_pass(WEIR__POINT_CLAIM, wait);
                 /* relaxed: owner and claimer are the same thread */
                 atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
                 return waiter;
