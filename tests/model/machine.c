@@ -255,8 +255,8 @@ static void check(void)
 
         if (chan->lock.held)
             continue;
-        check_links(&chan->senders, "a sender is linked that is no longer there");
-        check_links(&chan->receivers, "a receiver is linked that is no longer there");
+        check_links(&chan->senders.waiters, "a sender is linked that is no longer there");
+        check_links(&chan->receivers.waiters, "a receiver is linked that is no longer there");
         weir__chan_verify(chan);
     }
 }
@@ -294,8 +294,8 @@ static void end_chan(struct weir_chan *chan, struct ending *ending)
     struct weir_chan_stats stats;
 
     weir_chan_read_stats(chan, &stats);
-    if (stats.waiting_senders != count_links(&chan->senders) ||
-        stats.waiting_receivers != count_links(&chan->receivers))
+    if (stats.waiting_senders != count_links(&chan->senders.waiters) ||
+        stats.waiting_receivers != count_links(&chan->receivers.waiters))
         machine_fail("the count of waiters is not theirs");
     *ending = (struct ending){
         .reason = (int16_t)(stats.closed ? chan->reason : 0),
