@@ -228,10 +228,13 @@ static void begin_close(struct weir_chan *chan, int reason, struct weir__wait **
         weir__chan_notice(chan, wake);
 }
 
-/* Receivers are parked only where nothing is buffered or being sent: it is their end. */
+/* Receivers are parked only where nothing is buffered or being sent: it is their end. A promise,
+ * though, may have been kept already, and be about to hand out its copies. */
 static void end_close(struct weir_chan *chan, int reason, struct weir__wait *wake)
 {
     weir__wait_wake_all(wake);
+    if (chan->policy == WEIR_CHAN_PROMISE)
+        weir__chan_fulfil(chan);
     while (wake_one(chan, &chan->receivers.waiters, &chan->receivers, end_reason(reason), NULL))
         ;
 }
