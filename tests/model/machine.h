@@ -41,6 +41,7 @@ enum place {
     AT_CLAIM = WEIR__POINT_CLAIM,
     AT_DRAW, /* of a random number */
     AT_POST, /* after mail was posted */
+    AT_CALLBACK,
     /* From here on the loop may do something else. */
     AT_CALL, /* before a call of the program */
     AT_PARK, /* parked, or not yet begun */
@@ -73,6 +74,7 @@ struct machine {
     size_t block_count; /* of memory, not yet freed */
     size_t memory_used;
     unsigned char returned[TASKS_MAX]; /* calls */
+    unsigned char retained[CHANS];     /* copies */
     struct weir_task tasks[TASKS_MAX];
     _Alignas(16) unsigned char memory[MEMORY_BYTES];
 };
@@ -119,8 +121,9 @@ static inline bool machine_is_shared(void)
 /* A task makes its calls (play.c). */
 void machine_play(size_t task);
 
-/* A drop callback: every element at most once. */
+/* The callbacks; their context points to the channel in machine.chans. */
 void machine_drop(void *elem, void *context, enum weir_drop_reason reason);
+void machine_retain(void *elem, void *context);
 
 /* Says what must not be, and how it came about (explore.c). */
 _Noreturn void machine_fail(const char *what);

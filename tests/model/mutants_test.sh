@@ -68,8 +68,9 @@ hunt() {
     cd "$1"
     # shellcheck disable=SC2046 # no blanks in these paths
     if ! "$CC" -std=gnu11 -O1 -D_GNU_SOURCE -DWEIR_MODEL=1 -Isrc -I"$WEIR_SOURCE_DIR/src" \
-        -I"$WEIR_SOURCE_DIR/include" $(sources) -Wl,--start-group "$libraries/libweir_model.a" \
-        "$libraries/libweir_model_checked.a" -Wl,--end-group -lcmocka -o check 2>log; then
+        -I"$WEIR_SOURCE_DIR/include" -ffunction-sections $(sources) -Wl,--gc-sections \
+        -Wl,--start-group "$libraries/libweir_model.a" "$libraries/libweir_model_checked.a" \
+        -Wl,--end-group -lcmocka -o check 2>log; then
         echo "missed: it does not compile" >verdict
         return
     fi

@@ -2,6 +2,7 @@
 /* How a task makes its calls, and writes down what came of them. */
 #include "core/park.h"
 #include "model/machine.h"
+#include "sync/chan.h"
 
 #include <weir/select.h>
 
@@ -113,11 +114,27 @@ void machine_play(size_t task)
 
 void machine_drop(void *elem, void *context, enum weir_drop_reason reason)
 {
+    struct weir_chan **chan = context;
     uint64_t value;
 
-    (void)context;
     memcpy(&value, elem, sizeof value);
     if (value >= VALUES_MAX || machine.outcome.drops[value])
         machine_fail("an element is dropped that is none, or was before");
+    if ((*chan)->retain && reason != WEIR_DROP_NEWEST &&
+        machine.retained[chan - machine.chans] != (*chan)->received_total)
+        machine_fail("an element is dropped before its copies were retained");
     machine.outcome.drops[value] = (uint8_t)(1 + reason);
+}
+
+void machine_retain(void *elem, void *context)
+{
+    struct weir_chan **chan = context;
+    uint64_t value;
+
+    memcpy(&value, elem, sizeof value);
+    if (value >= VALUES_MAX || machine.outcome.drops[value])
+        machine_fail("an element is retained that is none, or was dropped");
+    machine.retained[chan - machine.chans]++;
+    if (machine_is_shared())
+        machine_stop(AT_CALLBACK, NULL, 1);
 }

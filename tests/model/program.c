@@ -17,6 +17,7 @@ static const char *const policy_names[] = {
     [WEIR_CHAN_PARK] = "",
     [WEIR_CHAN_DROP_NEWEST] = " dropping",
     [WEIR_CHAN_DROP_OLDEST] = " sliding",
+    [WEIR_CHAN_PROMISE] = " promise",
 };
 
 static __attribute__((format(printf, 2, 3))) void add(char text[TEXT_BYTES], const char *format,
@@ -51,8 +52,8 @@ void program_describe(const struct program *program, char text[TEXT_BYTES])
     for (size_t i = 0; i < CHANS; i++) {
         const struct chan_setup *chan = &program->chans[i];
 
-        add(text, "c%zu: %u of %u%s; ", i, chan->buffered, chan->capacity,
-            policy_names[chan->policy]);
+        add(text, "c%zu: %u of %u%s%s; ", i, chan->buffered, chan->capacity,
+            policy_names[chan->policy], chan->counts_copies ? " counting" : "");
     }
     for (size_t task = 0; task < program->task_count; task++) {
         add(text, "task %zu on loop %u:", task, program->loops[task]);

@@ -54,6 +54,7 @@ struct chan_setup {
     unsigned char capacity;
     unsigned char policy;   /* enum weir_chan_policy */
     unsigned char buffered; /* at the start */
+    bool counts_copies;     /* has a retain callback */
 };
 
 struct program {

@@ -105,7 +105,14 @@ void weir__memory_free(void *block)
         machine.block_count--;
 }
 
+/* The task parks until the loop's callback task has run it. */
 void weir__callback_call(void (*fn)(void *arg), void *arg)
 {
+    struct weir__loop *loop = weir__loop_current;
+
+    if (loop)
+        weir__sched_yield(loop);
     fn(arg);
+    if (loop)
+        weir__sched_yield(loop);
 }

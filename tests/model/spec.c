@@ -143,24 +143,50 @@ static void drop(struct state *state, struct ending *chan, uint8_t value,
     chan->dropped++;
 }
 
+/* The oldest parked receiver gets the value. */
+static void hand_over(struct state *state, size_t index, uint8_t value)
+{
+    const struct side *receivers = &state->channels[index].receivers;
+    size_t task = receivers->waiters[0] / CLAUSES_MAX;
+    size_t clause = receivers->waiters[0] % CLAUSES_MAX;
+
+    answer_of(state, task)->values[clause] = value;
+    resolve(state, task, clause, 0);
+    state->outcome.endings[index].received++;
+}
+
+/* The first value stays, and is everybody's. */
+static int send_promise(struct state *state, size_t index, uint8_t value)
+{
+    struct ending *chan = &state->outcome.endings[index];
+
+    chan->sent++;
+    if (chan->count) {
+        drop(state, chan, value, WEIR_DROP_NEWEST);
+        return WEIR_DROPPED;
+    }
+    push(chan, value);
+    while (state->channels[index].receivers.count)
+        hand_over(state, index, value);
+    return 0;
+}
+
 static bool send(struct state *state, const struct chan_setup *setup, size_t index, uint8_t value,
                  int *code)
 {
     struct ending *chan = &state->outcome.endings[index];
-    const struct side *receivers = &state->channels[index].receivers;
 
     *code = 0;
     if (chan->reason) {
         *code = -EPIPE;
         return true;
     }
-    if (receivers->count) {
-        size_t task = receivers->waiters[0] / CLAUSES_MAX;
-        size_t clause = receivers->waiters[0] % CLAUSES_MAX;
-
-        answer_of(state, task)->values[clause] = value;
-        resolve(state, task, clause, 0);
-        chan->received++;
+    if (setup->policy == WEIR_CHAN_PROMISE) {
+        *code = send_promise(state, index, value);
+        return true;
+    }
+    if (state->channels[index].receivers.count) {
+        hand_over(state, index, value);
     } else if (chan->count < setup->capacity) {
         push(chan, value);
     } else if (setup->policy == WEIR_CHAN_PARK) {
@@ -178,7 +204,8 @@ static bool send(struct state *state, const struct chan_setup *setup, size_t ind
     return true;
 }
 
-static bool receive(struct state *state, size_t index, uint8_t *value, int *code)
+static bool receive(struct state *state, const struct chan_setup *setup, size_t index,
+                    uint8_t *value, int *code)
 {
     struct ending *chan = &state->outcome.endings[index];
     const struct side *senders = &state->channels[index].senders;
@@ -197,7 +224,7 @@ static bool receive(struct state *state, size_t index, uint8_t *value, int *code
         resolve(state, task, clause, 0);
         chan->sent++;
     } else if (chan->count) {
-        *value = pop(chan);
+        *value = setup->policy == WEIR_CHAN_PROMISE ? chan->values[0] : pop(chan);
     } else {
         *code = chan->reason;
         return chan->reason != 0;
@@ -239,13 +266,14 @@ static bool try_clause(const struct search *search, struct state *state, size_t 
     const struct clause *tried = &call_of(search, state, task)->clauses[clause];
     uint8_t *room = &answer_of(state, task)->values[clause];
     uint8_t value = value_of(task, state->tasks[task].next, clause);
+    const struct chan_setup *setup = &search->program->chans[tried->chan];
     bool ready;
     int code;
 
     if (tried->sends)
-        ready = send(state, &search->program->chans[tried->chan], tried->chan, value, &code);
+        ready = send(state, setup, tried->chan, value, &code);
     else
-        ready = receive(state, tried->chan, room, &code);
+        ready = receive(state, setup, tried->chan, room, &code);
     if (ready)
         resolve(state, task, clause, code);
     return ready;
