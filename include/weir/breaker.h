@@ -59,7 +59,7 @@ struct weir_breaker_options {
     int64_t window_ns;
     uint64_t window_calls;               /* rounded up to a multiple of ten */
     int64_t open_ns;                     /* 0: 1 s */
-    unsigned probes;                     /* under way at a time, those of earlier tries too; 0: 1 */
+    unsigned probes;                     /* at a time, those of earlier tries included; 0: 1 */
     unsigned successes;                  /* of probes, until it closes; 0: 1 */
     weir_breaker_failure_fn *is_failure; /* NULL: every negative result; see weir_breaker_run */
     weir_breaker_change_fn *on_change;

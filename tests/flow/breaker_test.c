@@ -242,7 +242,7 @@ CASE(half_open_lets_few_probes_through, EVERYWHERE, 0)
 CASE(failed_probe_opens_again, EVERYWHERE, 0)
 {
     struct weir_breaker *breaker = make_touchy(1 * MS, 1, 2);
-    int64_t opened_ns;
+    int64_t opened_ns = 0;
 
     (void)scene;
     run_all(breaker, 1, FAILING);
