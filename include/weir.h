@@ -9,6 +9,7 @@
 
 #include <weir/async.h>
 #include <weir/base.h>
+#include <weir/breaker.h>
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>
