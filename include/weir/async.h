@@ -12,7 +12,7 @@
  * ends, operations that still wait complete with -ECANCELED.
  *
  * Example:
- *     static void stored(struct weir_async *async, int result) { ... }
+ *     static int stored(struct weir_async *async, int result) { ... }
  *
  *     order->async = (struct weir_async){ .done = stored };
  *     int error = weir_chan_send_async(orders, &order->item, &order->async, weir_in_ms(5));
@@ -25,8 +25,9 @@
 struct weir_async;
 struct weir_chan;
 
-/* `result` is what the single call would have returned. */
-typedef void weir_async_fn(struct weir_async *async, int result);
+/* `result` is what the single call would have returned. A negative return is reported, as that of a
+ * task of the name "async" that nobody joins; 0 otherwise. */
+typedef int weir_async_fn(struct weir_async *async, int result);
 
 struct weir_async {
     weir_async_fn *done;

@@ -36,7 +36,7 @@ struct weir_clause {
     int64_t deadline_ns;                   /* timer clauses */
     int result;                            /* out, for the winner: what the single call returns */
     uint32_t order;                        /* the library's while select runs */
-    void *internal[11];                    /* the library's while select runs */
+    void *internal[14];                    /* the library's while select runs */
 };
 
 enum weir_select_flag {

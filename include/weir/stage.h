@@ -137,10 +137,11 @@ WEIR_API WEIR_MUST_CHECK int weir_expand(struct weir_scope *scope, struct weir_c
 WEIR_API WEIR_MUST_CHECK int weir_emit(struct weir_emit *emit,
                                        const void *elem) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
-/* What partition sends: `count` elements one behind the other; the last batch may be short. */
+/* What partition sends: this, and right behind it `count` elements, one behind the other; the last
+ * batch may be short. The elements begin at batch + 1. */
 struct weir_batch {
     size_t count;
-    _Alignas(16) unsigned char elems[];
+    size_t reserved;
 };
 #define WEIR_BATCH_BYTES(elem_size, count) (sizeof(struct weir_batch) + (elem_size) * (count))
 

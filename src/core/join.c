@@ -23,6 +23,16 @@ static void print_failure(const struct weir_failure *failure)
             weir_error_name(failure->error), failure->error);
 }
 
+static void tell(const struct weir_failure *failure,
+                 void (*on_failure)(void *context, const struct weir_failure *failure),
+                 void *context)
+{
+    if (on_failure)
+        on_failure(context, failure);
+    else
+        print_failure(failure);
+}
+
 static void report(const struct weir_task *task, const char *scope_name,
                    void (*on_failure)(void *context, const struct weir_failure *failure),
                    void *context)
@@ -34,10 +44,21 @@ static void report(const struct weir_task *task, const char *scope_name,
         .loop_index = task->loop_index,
     };
 
-    if (on_failure)
-        on_failure(context, &failure);
-    else
-        print_failure(&failure);
+    tell(&failure, on_failure, context);
+}
+
+void weir__join_callback_failed(struct weir__loop *loop, const char *name, int error)
+{
+    const struct weir_options *options = &loop->runtime->options;
+    const struct weir_failure failure = {
+        .task_name = name,
+        .scope_name = "callbacks",
+        .error = error,
+        .loop_index = loop->index,
+    };
+
+    tell(&failure, options->on_failure, options->context);
+    weir__counter_add(&loop->counters, WEIR_FAILURES_REPORTED, 1);
 }
 
 /* Until here the task has held its room: so a storm of failures is bounded as tasks are. */
@@ -196,11 +217,6 @@ static int join_prepare(struct weir_clause *clause)
     return weir_task_self() == clause->object ? -EINVAL : 0;
 }
 
-static struct weir__lock *join_lock(const struct weir_clause *clause)
-{
-    return &((struct weir_task *)clause->object)->lock;
-}
-
 static void join_take(struct weir_clause *clause)
 {
     struct weir_task *task = clause->object;
@@ -209,6 +225,11 @@ static void join_take(struct weir_clause *clause)
     clause->result = 0;
     if (clause->elem)
         *(int *)clause->elem = task->result;
+}
+
+static bool join_ready(const struct weir_clause *clause)
+{
+    return ((const struct weir_task *)clause->object)->ended;
 }
 
 static bool join_try(struct weir_clause *clause, struct weir__wait **wake)
@@ -247,8 +268,9 @@ static void join_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs join_verbs = {
     .name = "join",
+    .is_careful = true,
     .prepare = join_prepare,
-    .lock = join_lock,
+    .ready = join_ready,
     .try = join_try,
     .arm = join_arm,
     .disarm = join_disarm,
@@ -257,9 +279,11 @@ static const struct weir_clause_verbs join_verbs = {
 
 struct weir_clause weir_clause_join(struct weir_task *task, int *result)
 {
-    return (struct weir_clause){
-        .verbs = task ? &join_verbs : NULL,
-        .object = task,
-        .elem = result,
-    };
+    struct weir_clause clause = { .object = task, .elem = result };
+
+    if (!task)
+        return clause;
+    clause.verbs = &join_verbs;
+    weir__clause_internal(&clause)->lock = &task->lock;
+    return clause;
 }

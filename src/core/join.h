@@ -11,4 +11,7 @@
  */
 bool weir__join_task_ended(struct weir__loop *loop, struct weir_task *task);
 
+/* In the callback task: a user's callback failed, and nobody else can hear of it. */
+void weir__join_callback_failed(struct weir__loop *loop, const char *name, int error);
+
 #endif

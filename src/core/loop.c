@@ -217,6 +217,7 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
     weir__credits_init(&loop->arrivals_credits, options->remote_spawns, WEIR_WHEN_FULL_PARK, 0);
     weir__list_init(&loop->room_waiters);
     weir__list_init(&loop->settling);
+    weir__list_init(&loop->asyncs);
     weir__mailbox_init(&loop->mailbox);
     weir__wheel_init(&loop->wheel, loop->now_ns);
     weir__random_seed(&loop->random);

@@ -27,6 +27,7 @@ struct weir_task;
 struct weir__io;
 struct weir__pool;
 struct weir__runtime;
+struct weir__waiter;
 
 /* Switches, and calls that did not need to park, before the loop must be turned. */
 enum { WEIR__LOOP_BUDGET = 64 };
@@ -68,6 +69,11 @@ struct weir__loop {
     struct weir__wheel wheel;
     int64_t spin_max_ns; /* 0: never spins */
     int64_t spin_ns;     /* what has paid of late; 0: sleep at once */
+
+    /* Async operations that were started here and are not done: links of the sync room. */
+    struct weir__list asyncs;
+    struct weir__waiter *asyncs_done; /* the runtime ends, and waits for the last of them */
+    bool asyncs_refused;
 
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;

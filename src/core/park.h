@@ -6,6 +6,7 @@
 #ifndef WEIR_CORE_PARK_H
 #define WEIR_CORE_PARK_H
 
+#include "base/clock.h"
 #include "core/sched.h"
 #include "core/wait.h"
 
@@ -71,46 +72,81 @@ static inline int weir__wait_park(struct weir__wait *wait, int64_t deadline_ns, 
     return atomic_load_explicit(&wait->word, memory_order_acquire);
 }
 
-/* After a call that did not park: wakes the peer it met, if any, and pays for the turn. */
+/* Wakes all of a chain of claimed waits. */
+static inline void weir__wait_wake_all(struct weir__wait *wake)
+{
+    while (wake) {
+        struct weir__wait *next = wake->also; /* read first: the wake gives the wait back */
+
+        weir__wait_wake(wake);
+        wake = next;
+    }
+}
+
+/* Puts a claimed wait at the end of a chain. */
+static inline void weir__wait_chain(struct weir__wait **wake, struct weir__wait *wait)
+{
+    while (*wake)
+        wake = &(*wake)->also;
+    *wake = wait;
+}
+
+/* After a call that did not park: wakes the peers it met, if any, and pays for the turn. */
 static inline void weir__wait_settle(struct weir__wait *wake)
 {
     struct weir__loop *loop = weir__loop_current;
 
-    if (wake)
-        weir__wait_wake(wake);
+    weir__wait_wake_all(wake);
     if (WEIR_LIKELY(loop != NULL))
         weir__sched_pay(loop);
 }
 
 /*
- * Takes the oldest waiter whose wait can still be claimed off `waiters` (under their lock) and
- * claims it; NULL when there is none. Those whose wait is decided elsewhere are taken off too.
+ * Takes a waiter off its list (under its lock) and claims its wait; false when that is decided
+ * elsewhere.
  *
  * A wait with one waiter, of this very loop, needs no compare-exchange: other loops claim it only
  * under the lock that is held here, and its own loop is where we are.
  */
+static inline bool weir__waiter_claim(struct weir__waiter *waiter)
+{
+    struct weir__list *link = &waiter->link;
+    struct weir__wait *wait = waiter->wait;
+
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+    if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
+        if (weir__wait_is_open(wait)) {
+            /* relaxed: owner and claimer are the same thread */
+            atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
+            return true;
+        }
+    } else if (weir__wait_claim(wait, waiter->index)) {
+        return true;
+    }
+    weir__list_init(link); /* its owner will ask whether it is queued; a winner's does not */
+    return false;
+}
+
+/* The oldest waiter whose wait can still be claimed, claimed and taken off; NULL when there is
+ * none. Those whose wait is decided elsewhere are taken off too. */
 static inline struct weir__waiter *weir__waiter_claim_first(struct weir__list *waiters)
 {
     while (!weir__list_empty(waiters)) {
-        struct weir__list *link = waiters->next;
-        struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
-        struct weir__wait *wait = waiter->wait;
+        struct weir__waiter *waiter = WEIR_CONTAINER_OF(waiters->next, struct weir__waiter, link);
 
-        waiters->next = link->next;
-        link->next->prev = waiters;
-        if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
-            if (weir__wait_is_open(wait)) {
-                /* relaxed: owner and claimer are the same thread */
-                atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
-                return waiter;
-            }
-        } else if (weir__wait_claim(wait, waiter->index)) {
+        if (weir__waiter_claim(waiter))
             return waiter;
-        }
-        weir__list_init(
-            link); /* its owner will ask whether it is still queued; a winner does not */
     }
     return NULL;
+}
+
+/* The time as the running loop last read it; a plain thread reads the clock. */
+static inline int64_t weir__wait_now(void)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    return WEIR_LIKELY(loop != NULL) ? loop->now_ns : weir__clock_now();
 }
 
 #endif

@@ -21,10 +21,21 @@ static struct weir__thread_wait *thread_wait_of(struct weir__wait *wait)
     return WEIR_CONTAINER_OF(wait, struct weir__thread_wait, wait);
 }
 
+static void wake_thread(struct weir__wait *wait)
+{
+    struct weir__thread_wait *thread = thread_wait_of(wait);
+
+    /* release; pairs with the acquire in park_thread. The owner may be gone right after: the
+     * address is thread-local storage, and waking an address nobody waits on is harmless. */
+    atomic_store_explicit(&thread->futex, 1, memory_order_release);
+    syscall(SYS_futex, &thread->futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 struct weir__wait *weir__wait_of_thread(void)
 {
     if (!thread_wait.timers.next) {
         weir__list_init(&thread_wait.timers);
+        thread_wait.wait.wake = wake_thread;
         atomic_init(&thread_wait.wait.word, WEIR__WAIT_IDLE);
     }
     return &thread_wait.wait;
@@ -48,21 +59,13 @@ static void deliver_wake(struct weir__loop *loop, struct weir__mail *mail)
     weir__sched_ready(loop, weir__task_of_mail(mail));
 }
 
-static void wake_thread(struct weir__thread_wait *thread)
-{
-    /* release; pairs with the acquire in park_thread. The owner may be gone right after: the
-     * address is thread-local storage, and waking an address nobody waits on is harmless. */
-    atomic_store_explicit(&thread->futex, 1, memory_order_release);
-    syscall(SYS_futex, &thread->futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
 void weir__wait_wake_elsewhere(struct weir__wait *wait)
 {
     if (wait->loop) {
         wait->mail.deliver = deliver_wake;
         weir__loop_post(wait->loop, &wait->mail);
     } else {
-        wake_thread(thread_wait_of(wait));
+        wait->wake(wait);
     }
 }
 

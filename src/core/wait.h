@@ -57,7 +57,10 @@ struct weir__wait {
     struct weir__loop *loop; /* home; NULL: a plain thread */
     /* Home loop only. What an early end means for this wait; NULL: claim it with the reason. */
     void (*interrupt)(struct weir__wait *wait, int reason);
-    void *subject;          /* what `interrupt` is about */
+    void *subject; /* what `interrupt` is about */
+    /* Of the claimer, until the wake: the next wait that it claimed under the same lock. */
+    struct weir__wait *also;
+    void (*wake)(struct weir__wait *wait); /* how, when there is no loop */
     struct weir__mail mail; /* the wake node: in a mailbox, then in the ready queue */
 };
 
@@ -76,12 +79,17 @@ struct weir__waiter {
     int index;  /* the code it claims with */
     int result; /* the outcome, by the one who fires */
     bool alone; /* the only waiter of its wait, and found under one lock only */
+    /* What else the place where it hangs must know. */
+    bool is_async;    /* channels: counts against the limit of async operations */
+    size_t weight;    /* channels: of the element to send, or the level that is waited for */
+    int64_t since_ns; /* channels: when it began to wait, by the loop's reading of the clock */
 };
 
 /* Opens the wait. Waiters published after this (by a lock's release) may fire at once. */
 static inline void weir__wait_begin(struct weir__wait *wait)
 {
     wait->interrupt = NULL;
+    wait->also = NULL;
     /* relaxed: the release of the lock under which a waiter is linked publishes it */
     atomic_store_explicit(&wait->word, WEIR__WAIT_OPEN, memory_order_relaxed);
 }

@@ -21,6 +21,7 @@
 #include "fiber/overflow.h"
 #include "io/io.h"
 #include "pool/pool.h"
+#include "sync/async.h"
 #include "runtime/options.h"
 
 #include <weir/runtime.h>
@@ -198,6 +199,7 @@ static void serve(struct run *run, unsigned index)
     } else {
         weir__wait_park(&loop->main_task->wait, INT64_MAX, WEIR__PARK_RELEASE);
     }
+    weir__async_stop(loop);
     meet(&run->meeting);
     wait_for_outsiders(&run->runtime);
     weir__io_term(loop);

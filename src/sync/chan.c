@@ -13,17 +13,8 @@
 
 enum {
     DROP_STACK_BYTES = 256, /* a dropped element up to this size waits on the stack */
-    TOUCH_BYTES = 256,      /* larger elements are touched before the lock is taken */
     PAGE_BYTES = 4096,
 };
-
-static inline void copy_elem(void *target, const void *source, size_t bytes)
-{
-    if (bytes == sizeof(uint64_t))
-        memcpy(target, source, sizeof(uint64_t));
-    else if (bytes)
-        memcpy(target, source, bytes);
-}
 
 /* A fault under the lock would make everybody wait for the page. */
 static void touch_source(const void *elem, size_t bytes)
@@ -43,40 +34,15 @@ static void touch_target(void *elem, size_t bytes)
         byte[offset] = byte[offset];
 }
 
-static inline void *slot(struct weir_chan *chan, size_t index)
-{
-    return chan->buffer + index * chan->elem_size;
-}
-
-static inline void buffer_push(struct weir_chan *chan, const void *elem)
-{
-    size_t index = chan->head + chan->count;
-
-    if (index >= chan->capacity)
-        index -= chan->capacity;
-    copy_elem(slot(chan, index), elem, chan->elem_size);
-    if (++chan->count > chan->count_max)
-        chan->count_max = chan->count;
-}
-
-/* `elem` NULL: the oldest element is let go. */
-static inline void buffer_pop(struct weir_chan *chan, void *elem)
-{
-    if (elem)
-        copy_elem(elem, slot(chan, chan->head), chan->elem_size);
-    chan->head = chan->head + 1 == chan->capacity ? 0 : chan->head + 1;
-    chan->count--;
-}
-
 static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped)
 {
     if (chan->policy == WEIR_CHAN_PARK)
         return -EAGAIN;
     if (chan->policy == WEIR_CHAN_DROP_OLDEST) {
-        buffer_pop(chan, dropped);
-        buffer_push(chan, elem);
+        weir__chan_pop(chan, dropped);
+        weir__chan_push(chan, elem);
     } else if (dropped) {
-        copy_elem(dropped, elem, chan->elem_size);
+        weir__chan_copy(chan, dropped, elem);
     }
     chan->sent_total++;
     chan->dropped_total++;
@@ -86,19 +52,16 @@ static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped
 static inline int offer(struct weir_chan *chan, const void *elem, void *dropped,
                         struct weir__wait **wake)
 {
-    struct weir__waiter *receiver;
+    struct weir__waiter *receiver = weir__waiter_claim_first(&chan->receivers.waiters);
 
-    if (WEIR_UNLIKELY(chan->state != WEIR__CHAN_OPEN))
-        return -EPIPE;
-    receiver = weir__waiter_claim_first(&chan->receivers);
     if (receiver) {
-        copy_elem(receiver->elem, elem, chan->elem_size);
+        weir__chan_copy(chan, receiver->elem, elem);
         receiver->result = 0;
-        chan->waiting_receivers--;
+        weir__chan_leave_side(&chan->receivers, receiver);
         chan->received_total++;
         *wake = receiver->wait;
     } else if (chan->count < chan->capacity) {
-        buffer_push(chan, elem);
+        weir__chan_push(chan, elem);
     } else {
         return offer_to_full(chan, elem, dropped);
     }
@@ -112,15 +75,15 @@ static inline int take(struct weir_chan *chan, void *elem, struct weir__wait **w
     struct weir__waiter *sender;
 
     if (buffered)
-        buffer_pop(chan, elem);
-    sender = weir__waiter_claim_first(&chan->senders);
+        weir__chan_pop(chan, elem);
+    sender = weir__waiter_claim_first(&chan->senders.waiters);
     if (sender) {
         if (buffered)
-            buffer_push(chan, sender->elem);
+            weir__chan_push(chan, sender->elem);
         else
-            copy_elem(elem, sender->elem, chan->elem_size);
+            weir__chan_copy(chan, elem, sender->elem);
         sender->result = 0;
-        chan->waiting_senders--;
+        weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;
         *wake = sender->wait;
     } else if (!buffered) {
@@ -130,14 +93,29 @@ static inline int take(struct weir_chan *chan, void *elem, struct weir__wait **w
     return 0;
 }
 
-int weir__chan_offer(struct weir_chan *chan, const void *elem, void *dropped,
+int weir__chan_offer_plain(struct weir_chan *chan, const void *elem, void *dropped,
+                           struct weir__wait **wake)
+{
+    return offer(chan, elem, dropped, wake);
+}
+
+int weir__chan_take_plain(struct weir_chan *chan, void *elem, struct weir__wait **wake)
+{
+    return take(chan, elem, wake);
+}
+
+int weir__chan_offer(struct weir_chan *chan, const void *elem, size_t weight, void *dropped,
                      struct weir__wait **wake)
 {
+    if (WEIR_UNLIKELY(chan->special))
+        return weir__chan_offer_special(chan, elem, weight, dropped, wake);
     return offer(chan, elem, dropped, wake);
 }
 
 int weir__chan_take(struct weir_chan *chan, void *elem, struct weir__wait **wake)
 {
+    if (WEIR_UNLIKELY(chan->special))
+        return weir__chan_take_special(chan, elem, wake);
     return take(chan, elem, wake);
 }
 
@@ -171,14 +149,19 @@ void weir__chan_discard(struct weir_chan *chan, void *elem)
     weir__chan_drop(chan, elem, WEIR_DROP_DISCARD);
 }
 
-enum weir_drop_reason weir__chan_drop_reason(const struct weir_chan *chan)
+void weir__chan_sent(struct weir_chan *chan, void *dropped, int result)
 {
-    return chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST : WEIR_DROP_NEWEST;
+    if (result == WEIR_DROPPED)
+        weir__chan_drop(chan, dropped,
+                        chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST
+                                                              : WEIR_DROP_NEWEST);
+    else if (result == 0 && chan->policy == WEIR_CHAN_PROMISE)
+        weir__chan_fulfil(chan);
 }
 
 /* Parks on one side of the channel; called under the lock, returns without it. */
-static inline int park(struct weir_chan *chan, struct weir__list *side, size_t *waiting_count,
-                       void *elem, int64_t deadline_ns)
+static inline int park(struct weir_chan *chan, struct weir__chan_side *side, void *elem,
+                       size_t weight, int64_t deadline_ns)
 {
     struct weir__waiter waiter;
     int code;
@@ -187,33 +170,30 @@ static inline int park(struct weir_chan *chan, struct weir__list *side, size_t *
     waiter.elem = elem;
     waiter.index = 0;
     waiter.alone = true;
+    waiter.is_async = false;
+    waiter.weight = weight;
     weir__wait_begin(waiter.wait);
-    weir__list_append(side, &waiter.link);
-    ++*waiting_count;
+    weir__chan_join_side(side, &waiter);
     weir__lock_release(&chan->lock);
     code = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);
     if (WEIR_LIKELY(code == 0))
         return waiter.result;
-    weir__chan_take_back(chan, &waiter, waiting_count);
+    weir__chan_take_back(chan, side, &waiter);
     return code;
 }
 
-static int send_parking(struct weir_chan *chan, const void *elem, void *dropped,
-                        int64_t deadline_ns)
+/* Called under the lock, returns without it. */
+static __attribute__((noinline)) int send_locked(struct weir_chan *chan, const void *elem,
+                                                 size_t weight, void *dropped, int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
-    int result;
+    int result = weir__chan_offer(chan, elem, weight, dropped, &wake);
 
-    if (WEIR_UNLIKELY(chan->elem_size > TOUCH_BYTES))
-        touch_source(elem, chan->elem_size);
-    weir__lock_acquire(&chan->lock);
-    result = offer(chan, elem, dropped, &wake);
     if (result == -EAGAIN) {
         int refusal = weir__wait_refuse(deadline_ns);
 
         if (refusal >= 0)
-            return park(chan, &chan->senders, &chan->waiting_senders, (void *)(uintptr_t)elem,
-                        deadline_ns);
+            return park(chan, &chan->senders, (void *)(uintptr_t)elem, weight, deadline_ns);
         result = refusal;
     }
     weir__lock_release(&chan->lock);
@@ -221,64 +201,95 @@ static int send_parking(struct weir_chan *chan, const void *elem, void *dropped,
     return result;
 }
 
-/* A send that may hand an element to the drop callback: apart, for its room on the stack. */
-static __attribute__((noinline)) int send_dropping(struct weir_chan *chan, const void *elem,
-                                                   int64_t deadline_ns)
+static int send_prepared(struct weir_chan *chan, const void *elem, void *dropped,
+                         int64_t deadline_ns)
+{
+    size_t weight = weir__chan_weigh(chan, elem);
+
+    if (chan->elem_size > WEIR__CHAN_TOUCH_BYTES)
+        touch_source(elem, chan->elem_size);
+    weir__lock_acquire(&chan->lock);
+    return send_locked(chan, elem, weight, dropped, deadline_ns);
+}
+
+/* A send that never parks, but may let an element go: with room for it. */
+static int send_unparking(struct weir_chan *chan, const void *elem, int64_t deadline_ns)
 {
     _Alignas(16) unsigned char room[DROP_STACK_BYTES];
-    void *dropped = room;
+    void *dropped = chan->drop ? room : NULL;
     int result;
 
-    if (chan->elem_size > sizeof room) {
+    if (dropped && chan->elem_size > sizeof room) {
         dropped = weir__memory_alloc(NULL, chan->elem_size);
         if (!dropped)
             return -ENOBUFS;
     }
-    result = send_parking(chan, elem, dropped, deadline_ns);
-    if (result == WEIR_DROPPED)
-        weir__chan_drop(chan, dropped, weir__chan_drop_reason(chan));
+    result = send_prepared(chan, elem, dropped, deadline_ns);
+    weir__chan_sent(chan, dropped, result);
     if (dropped != room)
         weir__memory_free(dropped);
     return result;
 }
 
-int weir_chan_send(struct weir_chan *chan, const void *elem, int64_t deadline_ns)
+/* Whatever is not plain, or not right. */
+static __attribute__((noinline)) int send_carefully(struct weir_chan *chan, const void *elem,
+                                                    int64_t deadline_ns)
 {
     int error;
 
-    if (WEIR_UNLIKELY(!chan || (!elem && chan->elem_size)))
+    if (!chan || (!elem && chan->elem_size))
         return -EINVAL;
     error = weir__wait_check();
-    if (WEIR_UNLIKELY(error < 0))
+    if (error < 0)
         return error;
-    if (WEIR_UNLIKELY(weir__chan_keeps_dropped(chan)))
-        return send_dropping(chan, elem, deadline_ns);
-    return send_parking(chan, elem, NULL, deadline_ns);
+    if (weir__chan_never_parks(chan))
+        return send_unparking(chan, elem, deadline_ns);
+    return send_prepared(chan, elem, NULL, deadline_ns);
 }
 
-static int recv_parking(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+int weir_chan_send(struct weir_chan *chan, const void *elem, int64_t deadline_ns)
+{
+    if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
+        return send_carefully(chan, elem, deadline_ns);
+    weir__lock_acquire(&chan->lock);
+    if (!weir__chan_offer_fast(chan, elem))
+        return send_locked(chan, elem, 0, NULL, deadline_ns);
+    weir__lock_release(&chan->lock);
+    weir__wait_settle(NULL);
+    return 0;
+}
+
+/* Called under the lock, returns without it. */
+static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *elem,
+                                                 int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
-    int result;
+    int result = weir__chan_take(chan, elem, &wake);
 
-    if (WEIR_UNLIKELY(chan->elem_size > TOUCH_BYTES))
-        touch_target(elem, chan->elem_size);
-    weir__lock_acquire(&chan->lock);
-    result = take(chan, elem, &wake);
     if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN) {
         int refusal = weir__wait_refuse(deadline_ns);
 
         if (refusal >= 0)
-            return park(chan, &chan->receivers, &chan->waiting_receivers, elem, deadline_ns);
+            return park(chan, &chan->receivers, elem, 0, deadline_ns);
         result = refusal;
     }
     weir__lock_release(&chan->lock);
+    if (WEIR_UNLIKELY(chan->policy == WEIR_CHAN_PROMISE) && result == 0)
+        weir__chan_accept(chan, elem);
     weir__wait_settle(wake);
     return result;
 }
 
+static int recv_prepared(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+{
+    if (chan->elem_size > WEIR__CHAN_TOUCH_BYTES)
+        touch_target(elem, chan->elem_size);
+    weir__lock_acquire(&chan->lock);
+    return recv_locked(chan, elem, deadline_ns);
+}
+
 /* Receives into nothing: the element goes to the drop callback. */
-static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int64_t deadline_ns)
+static int recv_discarding(struct weir_chan *chan, int64_t deadline_ns)
 {
     _Alignas(16) unsigned char room[DROP_STACK_BYTES];
     void *elem = room;
@@ -290,8 +301,9 @@ static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int
             return -ENOBUFS;
     }
     weir__chan_pin(chan); /* no reference: the release of the last one must still wake us */
-    result = recv_parking(chan, elem, deadline_ns);
-    if (result == 0)
+    result = recv_prepared(chan, elem, deadline_ns);
+    /* A promise that does not count its copies still has the only one. */
+    if (result == 0 && (chan->policy != WEIR_CHAN_PROMISE || chan->retain))
         weir__chan_discard(chan, elem);
     weir__chan_unpin(chan);
     if (elem != room)
@@ -299,16 +311,30 @@ static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int
     return result;
 }
 
-int weir_chan_recv(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+/* Whatever is not plain, or not right. */
+static __attribute__((noinline)) int recv_carefully(struct weir_chan *chan, void *elem,
+                                                    int64_t deadline_ns)
 {
     int error;
 
-    if (WEIR_UNLIKELY(!chan))
+    if (!chan)
         return -EINVAL;
     error = weir__wait_check();
-    if (WEIR_UNLIKELY(error < 0))
+    if (error < 0)
         return error;
-    if (WEIR_UNLIKELY(!elem && chan->elem_size))
+    if (!elem && chan->elem_size)
         return recv_discarding(chan, deadline_ns);
-    return recv_parking(chan, elem, deadline_ns);
+    return recv_prepared(chan, elem, deadline_ns);
+}
+
+int weir_chan_recv(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+{
+    if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
+        return recv_carefully(chan, elem, deadline_ns);
+    weir__lock_acquire(&chan->lock);
+    if (!weir__chan_take_fast(chan, elem))
+        return recv_locked(chan, elem, deadline_ns);
+    weir__lock_release(&chan->lock);
+    weir__wait_settle(NULL);
+    return 0;
 }

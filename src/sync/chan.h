@@ -15,19 +15,33 @@
  *     `------------ abort -----------------^
  *
  * A parked waiter is unlinked by whoever claims it, and then does not touch the channel again: so
- * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. `waiting_*` counts
+ * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. `waiting_count` counts
  * those that may still come back to the lock, `pins` others that will; the memory stays so long.
+ *
+ * Send and recv go one short way while `special` is 0. Weighed channels, promises, and those with
+ * watchers or past their end take the long one, in chan_special.c.
+ *
+ * A weighed channel has room when its buffer is empty, or count and weight are within bounds; its
+ * parked senders come first, also when a later, lighter element would fit.
+ *
+ * A promise holds its element for good, and lends copies. Where copies must be retained, the
+ * element is dropped only when no copy is `lent`: received, but its retain not called yet.
  */
 #ifndef WEIR_SYNC_CHAN_H
 #define WEIR_SYNC_CHAN_H
 
 #include "base/list.h"
 #include "base/lock.h"
-#include "core/wait.h"
+#include "core/park.h"
 
 #include <weir/chan.h>
 
-enum { WEIR__CHAN_NAME_BYTES = 32 };
+#include <string.h>
+
+enum {
+    WEIR__CHAN_NAME_BYTES = 32,
+    WEIR__CHAN_TOUCH_BYTES = 256, /* larger elements are touched before the lock is taken */
+};
 
 enum weir__chan_state {
     WEIR__CHAN_OPEN,
@@ -35,29 +49,64 @@ enum weir__chan_state {
     WEIR__CHAN_ABORTED,
 };
 
+/* What keeps a channel off the short way through send and recv; bits. */
+enum weir__chan_special {
+    WEIR__CHAN_ENDED = 1 << 0,   /* not OPEN */
+    WEIR__CHAN_WATCHED = 1 << 1, /* somebody waits for a watermark or the end */
+    WEIR__CHAN_WEIGHED = 1 << 2, /* constant */
+    WEIR__CHAN_PROMISE = 1 << 3, /* constant */
+};
+
+enum weir__chan_watch {
+    WEIR__CHAN_BELOW,
+    WEIR__CHAN_ABOVE,
+    WEIR__CHAN_ENDS,
+    WEIR__CHAN_WATCHES,
+};
+
+/* Senders or receivers: those that are parked, and what became of those before. */
+struct weir__chan_side {
+    struct weir__list waiters; /* weir__waiter.link, oldest first */
+    size_t waiting_count;
+    size_t async_count;  /* of them */
+    size_t handle_count; /* counted handles */
+    uint64_t parked_total;
+    uint64_t parked_ns;
+};
+
 struct weir_chan {
     struct weir__lock lock;
+    unsigned special; /* enum weir__chan_special */
+    bool is_plain; /* constant: parks, unweighed, small elements: nothing to do before the lock */
     enum weir__chan_state state;
     int reason;       /* what receivers get in the end; negative once not OPEN */
     size_t elem_size; /* bytes; constant */
     size_t capacity;  /* elements; constant */
     size_t head;      /* index of the oldest element */
     size_t count;     /* elements buffered */
-    struct weir__list senders;
-    struct weir__list receivers;
-    size_t waiting_senders;
-    size_t waiting_receivers;
+    struct weir__chan_side senders;
+    struct weir__chan_side receivers;
     uint64_t sent_total;
     uint64_t received_total;
     uint64_t dropped_total;
     size_t count_max;
-    size_t refs; /* under the lock */
-    size_t pins; /* calls that touch it after a wait or a callback; under the lock */
+    size_t weight; /* of the buffered elements */
+    size_t refs;
+    size_t pins;      /* calls that touch it after a wait or a callback */
+    size_t lent;      /* copies of a promise's element whose retain has not been called yet */
+    bool owes_a_drop; /* of a promise's element, once none is lent */
+    struct weir__list watchers[WEIR__CHAN_WATCHES]; /* weir__waiter.link */
     /* Constant. */
     enum weir_chan_policy policy;
     weir_drop_fn *drop;
     weir_retain_fn *retain;
+    weir_weigh_fn *weigh;
     void *context;
+    size_t weight_limit;
+    size_t async_limit;
+    size_t *weights; /* of the buffered elements, by their place; behind the buffer */
+    bool is_listed;
+    struct weir__list listed; /* under the registry's lock */
     char name[WEIR__CHAN_NAME_BYTES];
     _Alignas(16) unsigned char buffer[];
 };
@@ -65,20 +114,51 @@ struct weir_chan {
 /*
  * Under the lock: the whole of a send that need not park. 0 or WEIR_DROPPED done, -EPIPE closed,
  * -EAGAIN it would have to park. What was dropped is copied to `dropped` (may be NULL when nobody
- * is told); a receiver to be woken after the lock goes to *wake.
+ * is told); those to be woken after the lock go to the chain *wake. `weight` counts on weighed
+ * channels only. After a promise was kept the caller calls weir__chan_fulfil.
  */
-int weir__chan_offer(struct weir_chan *chan, const void *elem, void *dropped,
+int weir__chan_offer(struct weir_chan *chan, const void *elem, size_t weight, void *dropped,
                      struct weir__wait **wake);
 
 /* Under the lock: the whole of a receive that need not park. 0 done, -EAGAIN it would have to park,
- * the reason when closed and drained. */
+ * the reason when closed and drained. An element that was lent is for weir__chan_accept. */
 int weir__chan_take(struct weir_chan *chan, void *elem, struct weir__wait **wake);
 
-/* Whether an element that the channel lets go must be kept for the drop callback. */
-static inline bool weir__chan_keeps_dropped(const struct weir_chan *chan)
+/* The short way, for those that are not special in any way but their end. */
+int weir__chan_offer_plain(struct weir_chan *chan, const void *elem, void *dropped,
+                           struct weir__wait **wake);
+int weir__chan_take_plain(struct weir_chan *chan, void *elem, struct weir__wait **wake);
+
+/* The long way; chan_special.c. */
+int weir__chan_offer_special(struct weir_chan *chan, const void *elem, size_t weight, void *dropped,
+                             struct weir__wait **wake);
+int weir__chan_take_special(struct weir_chan *chan, void *elem, struct weir__wait **wake);
+
+/* Under the lock, after elements or weight have gone: parked senders that fit now move in. */
+void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake);
+
+/* Under the lock: whether what a watcher waits for is true, and what it then gets. */
+bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
+                             size_t level);
+int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch);
+
+/* Under the lock, after any change: claims the watchers whose time has come. */
+void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake);
+
+/* Outside of the lock: a promise has its element; every parked receiver gets it. */
+void weir__chan_fulfil(struct weir_chan *chan);
+
+/* Outside of the lock: a copy of a promise's element was received: retains it. */
+void weir__chan_accept(struct weir_chan *chan, void *elem);
+
+/* Whether a send never parks, and has something to do outside of the lock afterwards. */
+static inline bool weir__chan_never_parks(const struct weir_chan *chan)
 {
-    return chan->drop && chan->policy != WEIR_CHAN_PARK;
+    return chan->policy != WEIR_CHAN_PARK;
 }
+
+/* Outside of the lock, after a send that never parks. */
+void weir__chan_sent(struct weir_chan *chan, void *dropped, int result);
 
 /* Outside of the lock: hands one element to the drop callback and waits for it. */
 void weir__chan_drop(struct weir_chan *chan, void *elem, enum weir_drop_reason reason);
@@ -94,12 +174,100 @@ static inline void weir__chan_retain_elem(const struct weir_chan *chan, void *el
         chan->retain(elem, chan->context);
 }
 
-/* Why an element that a send let go went: by the channel's policy. */
-enum weir_drop_reason weir__chan_drop_reason(const struct weir_chan *chan);
+/* Under the lock: a waiter is left on one side. */
+static inline void weir__chan_join_side(struct weir__chan_side *side, struct weir__waiter *waiter)
+{
+    waiter->since_ns = weir__wait_now();
+    weir__list_append(&side->waiters, &waiter->link);
+    side->waiting_count++;
+}
+
+/* Under the lock: a waiter was taken off the side's list. */
+static inline void weir__chan_leave_side(struct weir__chan_side *side,
+                                         const struct weir__waiter *waiter)
+{
+    int64_t parked_ns = weir__wait_now() - waiter->since_ns;
+
+    side->waiting_count--;
+    side->async_count -= waiter->is_async;
+    side->parked_total++;
+    side->parked_ns += parked_ns > 0 ? (uint64_t)parked_ns : 0; /* two loops, two readings */
+}
 
 /* After a wait that ended otherwise: takes the waiter back. Gives the memory up if it was last. */
-void weir__chan_take_back(struct weir_chan *chan, struct weir__waiter *waiter,
-                          size_t *waiting_count);
+void weir__chan_take_back(struct weir_chan *chan, struct weir__chan_side *side,
+                          struct weir__waiter *waiter);
+
+/* What an element weighs; outside of the lock. 0 when the channel does not ask. */
+static inline size_t weir__chan_weigh(const struct weir_chan *chan, const void *elem)
+{
+    return WEIR_UNLIKELY(chan->weigh != NULL) ? chan->weigh(elem, chan->context) : 0;
+}
+
+/* Copies an element; one word is the common case. */
+static inline void weir__chan_copy(const struct weir_chan *chan, void *target, const void *source)
+{
+    if (chan->elem_size == sizeof(uint64_t))
+        memcpy(target, source, sizeof(uint64_t));
+    else if (chan->elem_size)
+        memcpy(target, source, chan->elem_size);
+}
+
+static inline void *weir__chan_slot(struct weir_chan *chan, size_t index)
+{
+    return chan->buffer + index * chan->elem_size;
+}
+
+static inline void weir__chan_push(struct weir_chan *chan, const void *elem)
+{
+    size_t index = chan->head + chan->count;
+
+    if (index >= chan->capacity)
+        index -= chan->capacity;
+    weir__chan_copy(chan, weir__chan_slot(chan, index), elem);
+    if (++chan->count > chan->count_max)
+        chan->count_max = chan->count;
+}
+
+/* `elem` NULL: the oldest element is let go. */
+static inline void weir__chan_pop(struct weir_chan *chan, void *elem)
+{
+    if (elem)
+        weir__chan_copy(chan, elem, weir__chan_slot(chan, chan->head));
+    chan->head = chan->head + 1 == chan->capacity ? 0 : chan->head + 1;
+    chan->count--;
+}
+
+/*
+ * Under the lock, by far the most calls: an element goes into, or comes out of the buffer, and
+ * nobody waits who would have to be served. False: nothing happened.
+ */
+static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || !weir__list_empty(&chan->receivers.waiters) ||
+                      chan->count >= chan->capacity))
+        return false;
+    weir__chan_push(chan, elem);
+    chan->sent_total++;
+    return true;
+}
+
+static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || chan->count == 0 ||
+                      !weir__list_empty(&chan->senders.waiters)))
+        return false;
+    weir__chan_pop(chan, elem);
+    chan->received_total++;
+    return true;
+}
+
+/* Lists a named channel, and takes it off again before it is freed; registry.c. */
+void weir__chan_enlist(struct weir_chan *chan);
+void weir__chan_delist(struct weir_chan *chan);
+
+/* Under the registry's lock: one more reference, unless the last one is gone. */
+bool weir__chan_try_retain(struct weir_chan *chan);
 
 /* Keeps the memory, beyond the last reference too, until unpinned. */
 void weir__chan_pin(struct weir_chan *chan);

@@ -8,14 +8,10 @@
 
 /*
  * Between the verbs, a send clause that may drop keeps room for the dropped element: in its scratch
- * words, or, for larger elements, in a block. It is always ready, so its select never parks. After
- * a park the channel may be gone: only clauses that may drop touch it in finish.
+ * words, or, for larger elements, in a block. It is always ready, so its select never parks; so is
+ * a receive that lends a promise's element. After a park the channel may be gone: no other clause
+ * touches it in finish.
  */
-static struct weir__clause_internal *internal(struct weir_clause *clause)
-{
-    return (struct weir__clause_internal *)clause->internal;
-}
-
 static bool fits_scratch(const struct weir_chan *chan)
 {
     return chan->elem_size <= sizeof((struct weir__clause_internal *)0)->scratch;
@@ -23,18 +19,18 @@ static bool fits_scratch(const struct weir_chan *chan)
 
 static void *dropped_room(struct weir_clause *clause)
 {
-    return fits_scratch(clause->object) ? (void *)internal(clause)->scratch
-                                        : internal(clause)->scratch[0];
+    return fits_scratch(clause->object) ? (void *)weir__clause_internal(clause)->scratch
+                                        : weir__clause_internal(clause)->scratch[0];
 }
 
-static int send_prepare(struct weir_clause *clause)
+static int send_unparking_prepare(struct weir_clause *clause)
 {
     const struct weir_chan *chan = clause->object;
 
     if (fits_scratch(chan))
         return 0;
-    internal(clause)->scratch[0] = weir__memory_alloc(NULL, chan->elem_size);
-    return internal(clause)->scratch[0] ? 0 : -ENOBUFS;
+    weir__clause_internal(clause)->scratch[0] = weir__memory_alloc(NULL, chan->elem_size);
+    return weir__clause_internal(clause)->scratch[0] ? 0 : -ENOBUFS;
 }
 
 static int refuse(struct weir_clause *clause)
@@ -43,30 +39,73 @@ static int refuse(struct weir_clause *clause)
     return -EINVAL;
 }
 
-static void send_finish(struct weir_clause *clause, bool won)
+static void send_unparking_finish(struct weir_clause *clause, bool won)
 {
     struct weir_chan *chan = clause->object;
 
-    if (won && clause->result == WEIR_DROPPED)
-        weir__chan_drop(chan, dropped_room(clause), weir__chan_drop_reason(chan));
+    if (won)
+        weir__chan_sent(chan, dropped_room(clause), clause->result);
     if (!fits_scratch(chan))
-        weir__memory_free(internal(clause)->scratch[0]);
+        weir__memory_free(weir__clause_internal(clause)->scratch[0]);
 }
 
-static struct weir__lock *chan_lock(const struct weir_clause *clause)
+/* A weighed element is weighed before the locks; its weight waits where the waiter has it. */
+static int send_weighed_prepare(struct weir_clause *clause)
 {
-    return &((struct weir_chan *)clause->object)->lock;
+    weir__clause_internal(clause)->waiter.weight = weir__chan_weigh(clause->object, clause->elem);
+    return 0;
+}
+
+/* --- Ready, try, try alone -------------------------------------------------------------------- */
+
+static bool send_ready(const struct weir_clause *clause)
+{
+    const struct weir_chan *chan = clause->object;
+
+    return chan->count < chan->capacity || !weir__list_empty(&chan->receivers.waiters) ||
+           chan->special || weir__chan_never_parks(chan);
+}
+
+static bool recv_ready(const struct weir_clause *clause)
+{
+    const struct weir_chan *chan = clause->object;
+
+    return chan->count > 0 || !weir__list_empty(&chan->senders.waiters) || chan->special;
 }
 
 static bool send_try(struct weir_clause *clause, struct weir__wait **wake)
 {
-    clause->result = weir__chan_offer(clause->object, clause->elem, NULL, wake);
+    clause->result = weir__chan_offer(clause->object, clause->elem, 0, NULL, wake);
     return clause->result != -EAGAIN;
 }
 
-static bool send_dropping_try(struct weir_clause *clause, struct weir__wait **wake)
+static bool send_try_alone(struct weir_clause *clause)
 {
-    clause->result = weir__chan_offer(clause->object, clause->elem, dropped_room(clause), wake);
+    struct weir_chan *chan = clause->object;
+    struct weir__wait *wake = NULL;
+    bool ready;
+
+    weir__lock_acquire(&chan->lock);
+    ready = weir__chan_offer_fast(chan, clause->elem);
+    clause->result = 0;
+    if (!ready && send_ready(clause))
+        ready = send_try(clause, &wake);
+    weir__lock_release(&chan->lock);
+    if (ready)
+        weir__wait_settle(wake);
+    return ready;
+}
+
+static bool send_weighed_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    clause->result = weir__chan_offer(clause->object, clause->elem,
+                                      weir__clause_internal(clause)->waiter.weight, NULL, wake);
+    return clause->result != -EAGAIN;
+}
+
+static bool send_unparking_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    clause->result = weir__chan_offer(clause->object, clause->elem, 0, dropped_room(clause), wake);
     return true;
 }
 
@@ -78,13 +117,53 @@ static bool recv_try(struct weir_clause *clause, struct weir__wait **wake)
     return clause->result != -EAGAIN || chan->state != WEIR__CHAN_OPEN;
 }
 
+static bool recv_try_alone(struct weir_clause *clause)
+{
+    struct weir_chan *chan = clause->object;
+    struct weir__wait *wake = NULL;
+    bool ready;
+
+    weir__lock_acquire(&chan->lock);
+    ready = weir__chan_take_fast(chan, clause->elem);
+    clause->result = 0;
+    if (!ready && recv_ready(clause))
+        ready = recv_try(clause, &wake);
+    weir__lock_release(&chan->lock);
+    if (ready)
+        weir__wait_settle(wake);
+    return ready;
+}
+
+/* Under the lock: what was lent here is accepted in finish; a waiter gets it from who fulfils. */
+static bool recv_promised_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    bool ready = recv_try(clause, wake);
+
+    weir__clause_internal(clause)->scratch[0] =
+        ready && clause->result == 0 ? clause->object : NULL;
+    return ready;
+}
+
+static int recv_promised_prepare(struct weir_clause *clause)
+{
+    weir__clause_internal(clause)->scratch[0] = NULL;
+    return 0;
+}
+
+static void recv_promised_finish(struct weir_clause *clause, bool won)
+{
+    struct weir_chan *lender = weir__clause_internal(clause)->scratch[0];
+
+    if (won && lender)
+        weir__chan_accept(lender, clause->elem);
+}
+
 static void send_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
     waiter->elem = clause->elem;
-    weir__list_append(&chan->senders, &waiter->link);
-    chan->waiting_senders++;
+    weir__chan_join_side(&chan->senders, waiter);
 }
 
 static void recv_arm(struct weir_clause *clause, struct weir__waiter *waiter)
@@ -92,22 +171,64 @@ static void recv_arm(struct weir_clause *clause, struct weir__waiter *waiter)
     struct weir_chan *chan = clause->object;
 
     waiter->elem = clause->elem;
-    weir__list_append(&chan->receivers, &waiter->link);
-    chan->waiting_receivers++;
+    weir__chan_join_side(&chan->receivers, waiter);
 }
 
 static void send_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
-    weir__chan_take_back(chan, waiter, &chan->waiting_senders);
+    weir__chan_take_back(chan, &chan->senders, waiter);
 }
 
 static void recv_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
-    weir__chan_take_back(chan, waiter, &chan->waiting_receivers);
+    weir__chan_take_back(chan, &chan->receivers, waiter);
+}
+
+static enum weir__chan_watch watch_of(const struct weir_clause *clause);
+
+/* The level of a watermark travels in the pointer to an element that it does not need. */
+static size_t level_of(const struct weir_clause *clause)
+{
+    return (size_t)(uintptr_t)clause->elem;
+}
+
+static bool watch_ready(const struct weir_clause *clause)
+{
+    return weir__chan_watch_is_due(clause->object, watch_of(clause), level_of(clause));
+}
+
+static bool watch_try(struct weir_clause *clause, struct weir__wait **wake)
+{
+    const struct weir_chan *chan = clause->object;
+
+    (void)wake;
+    clause->result = weir__chan_watch_result(chan, watch_of(clause));
+    return watch_ready(clause);
+}
+
+static void watch_arm(struct weir_clause *clause, struct weir__waiter *waiter)
+{
+    struct weir_chan *chan = clause->object;
+
+    waiter->weight = level_of(clause);
+    weir__list_append(&chan->watchers[watch_of(clause)], &waiter->link);
+    chan->pins++;
+    chan->special |= WEIR__CHAN_WATCHED;
+}
+
+/* The flag is left to the next change, which finds nobody. */
+static void watch_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
+{
+    struct weir_chan *chan = clause->object;
+
+    weir__lock_acquire(&chan->lock);
+    weir__list_unlink(&waiter->link);
+    weir__lock_release(&chan->lock);
+    weir__chan_unpin(chan);
 }
 
 /* Whoever fired has unlinked the waiter and counted it off: the channel is not touched again. */
@@ -118,8 +239,9 @@ static void chan_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs send_verbs = {
     .name = "send",
-    .lock = chan_lock,
+    .ready = send_ready,
     .try = send_try,
+    .try_alone = send_try_alone,
     .arm = send_arm,
     .disarm = send_disarm,
     .fired = chan_fired,
@@ -127,28 +249,72 @@ static const struct weir_clause_verbs send_verbs = {
 
 static const struct weir_clause_verbs recv_verbs = {
     .name = "recv",
-    .lock = chan_lock,
+    .ready = recv_ready,
     .try = recv_try,
+    .try_alone = recv_try_alone,
     .arm = recv_arm,
     .disarm = recv_disarm,
     .fired = chan_fired,
 };
 
-/* To a channel with a drop callback that may let an element go. */
-static const struct weir_clause_verbs send_dropping_verbs = {
+static const struct weir_clause_verbs send_weighed_verbs = {
     .name = "send",
-    .prepare = send_prepare,
-    .lock = chan_lock,
-    .try = send_dropping_try,
+    .is_careful = true,
+    .prepare = send_weighed_prepare,
+    .ready = send_ready,
+    .try = send_weighed_try,
     .arm = send_arm,
     .disarm = send_disarm,
     .fired = chan_fired,
-    .finish = send_finish,
 };
+
+/* To a channel that drops, or to a promise. */
+static const struct weir_clause_verbs send_unparking_verbs = {
+    .name = "send",
+    .is_careful = true,
+    .prepare = send_unparking_prepare,
+    .ready = send_ready,
+    .try = send_unparking_try,
+    .arm = send_arm,
+    .disarm = send_disarm,
+    .fired = chan_fired,
+    .finish = send_unparking_finish,
+};
+
+/* From a promise that counts its copies. */
+static const struct weir_clause_verbs recv_promised_verbs = {
+    .name = "recv",
+    .is_careful = true,
+    .prepare = recv_promised_prepare,
+    .ready = recv_ready,
+    .try = recv_promised_try,
+    .arm = recv_arm,
+    .disarm = recv_disarm,
+    .fired = chan_fired,
+    .finish = recv_promised_finish,
+};
+
+#define WATCH_VERBS(label)                                                                         \
+    {                                                                                              \
+        .name = (label), .ready = watch_ready, .try = watch_try, .arm = watch_arm,                 \
+        .disarm = watch_disarm, .fired = chan_fired,                                               \
+    }
+
+static const struct weir_clause_verbs watch_verbs[WEIR__CHAN_WATCHES] = {
+    [WEIR__CHAN_BELOW] = WATCH_VERBS("below"),
+    [WEIR__CHAN_ABOVE] = WATCH_VERBS("above"),
+    [WEIR__CHAN_ENDS] = WATCH_VERBS("closed"),
+};
+
+static enum weir__chan_watch watch_of(const struct weir_clause *clause)
+{
+    return (enum weir__chan_watch)(clause->verbs - watch_verbs);
+}
 
 /* Without an element, or room for one: the select is refused. */
 static const struct weir_clause_verbs broken_verbs = {
     .name = "broken",
+    .is_careful = true,
     .prepare = refuse,
 };
 
@@ -157,25 +323,59 @@ static bool lacks_elem(const struct weir_chan *chan, const void *elem)
     return !elem && chan->elem_size;
 }
 
-struct weir_clause weir_clause_send(struct weir_chan *chan, const void *elem)
+/* A clause of the channel; of none, a disabled one. */
+static struct weir_clause make(struct weir_chan *chan, const struct weir_clause_verbs *verbs,
+                               const void *elem)
 {
     struct weir_clause clause = { .object = chan, .elem = (void *)(uintptr_t)elem };
 
     if (!chan)
         return clause;
-    clause.verbs = &send_verbs;
-    if (weir__chan_keeps_dropped(chan))
-        clause.verbs = &send_dropping_verbs;
-    if (lacks_elem(chan, elem))
-        clause.verbs = &broken_verbs;
+    clause.verbs = verbs;
+    weir__clause_internal(&clause)->lock = &chan->lock;
     return clause;
+}
+
+struct weir_clause weir_clause_send(struct weir_chan *chan, const void *elem)
+{
+    const struct weir_clause_verbs *verbs = &send_verbs;
+
+    if (chan && chan->weigh)
+        verbs = &send_weighed_verbs;
+    if (chan && weir__chan_never_parks(chan))
+        verbs = &send_unparking_verbs;
+    if (chan && lacks_elem(chan, elem))
+        verbs = &broken_verbs;
+    return make(chan, verbs, elem);
 }
 
 struct weir_clause weir_clause_recv(struct weir_chan *chan, void *elem)
 {
-    struct weir_clause clause = { .object = chan, .elem = elem };
+    const struct weir_clause_verbs *verbs = &recv_verbs;
 
-    if (chan)
-        clause.verbs = lacks_elem(chan, elem) ? &broken_verbs : &recv_verbs;
-    return clause;
+    if (chan && chan->policy == WEIR_CHAN_PROMISE && chan->retain)
+        verbs = &recv_promised_verbs;
+    if (chan && lacks_elem(chan, elem))
+        verbs = &broken_verbs;
+    return make(chan, verbs, elem);
+}
+
+static struct weir_clause watch(struct weir_chan *chan, enum weir__chan_watch kind, size_t level)
+{
+    return make(chan, &watch_verbs[kind], (void *)(uintptr_t)level);
+}
+
+struct weir_clause weir_clause_below(struct weir_chan *chan, size_t level)
+{
+    return watch(chan, WEIR__CHAN_BELOW, level);
+}
+
+struct weir_clause weir_clause_above(struct weir_chan *chan, size_t level)
+{
+    return watch(chan, WEIR__CHAN_ABOVE, level);
+}
+
+struct weir_clause weir_clause_closed(struct weir_chan *chan)
+{
+    return watch(chan, WEIR__CHAN_ENDS, 0);
 }

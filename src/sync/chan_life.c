@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How channels begin and end: create, references, close, abort; and what can be read of them. */
+/* How channels begin and end: create, references and counted handles, close, abort. */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "core/park.h"
@@ -9,13 +9,21 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ASYNC_LIMIT = 1024 }; /* weir_chan_options.async_limit */
+
 static int check_options(const struct weir_chan_options *options, size_t capacity)
 {
     if (options->size && options->size != sizeof *options)
         return -EINVAL;
-    if (options->policy > WEIR_CHAN_DROP_OLDEST)
+    if (options->policy > WEIR_CHAN_PROMISE)
         return -EINVAL;
     if (options->policy != WEIR_CHAN_PARK && capacity == 0)
+        return -EINVAL;
+    if (options->policy == WEIR_CHAN_PROMISE && capacity != 1)
+        return -EINVAL;
+    if (!options->weigh != !options->weight_limit)
+        return -EINVAL;
+    if (options->weigh && (options->policy != WEIR_CHAN_PARK || capacity == 0))
         return -EINVAL;
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
@@ -25,38 +33,70 @@ static int check_options(const struct weir_chan_options *options, size_t capacit
     return 0;
 }
 
+/* The bytes of a channel: its struct, its elements, and their weights; 0 when that is too much. */
+static size_t total_bytes(size_t elem_size, size_t capacity, bool is_weighed, size_t *weights_at)
+{
+    size_t align = _Alignof(size_t);
+    size_t bytes, weight_bytes = 0;
+
+    /* An element of size 0 still counts: the capacity alone must be sane, too. */
+    if (__builtin_mul_overflow(elem_size ? elem_size : 1, capacity, &bytes) ||
+        (is_weighed && __builtin_mul_overflow(sizeof(size_t), capacity, &weight_bytes)) ||
+        bytes > SIZE_MAX / 4 || weight_bytes > SIZE_MAX / 4 || elem_size > SIZE_MAX / 4)
+        return 0;
+    *weights_at = (elem_size * capacity + align - 1) / align * align;
+    return sizeof(struct weir_chan) + *weights_at + weight_bytes;
+}
+
+static void init_side(struct weir__chan_side *side)
+{
+    *side = (struct weir__chan_side){ .waiting_count = 0 };
+    weir__list_init(&side->waiters);
+}
+
 int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
                      const struct weir_chan_options *options)
 {
     static const struct weir_chan_options defaults;
     struct weir_chan *made;
-    size_t buffer_bytes;
+    size_t bytes, weights_at;
     int error;
 
     options = options ? options : &defaults;
     error = chan ? check_options(options, capacity) : -EINVAL;
     if (error < 0)
         return error;
-    /* An element of size 0 still counts: the capacity alone must be sane, too. */
-    if (__builtin_mul_overflow(elem_size ? elem_size : 1, capacity, &buffer_bytes) ||
-        buffer_bytes > SIZE_MAX / 2 - sizeof *made || elem_size > SIZE_MAX / 2)
+    bytes = total_bytes(elem_size, capacity, options->weigh != NULL, &weights_at);
+    if (bytes == 0)
         return -EOVERFLOW;
-    made = weir__memory_alloc(weir__loop_current ? weir__loop_current->heap : NULL,
-                              sizeof *made + elem_size * capacity);
+    made = weir__memory_alloc(weir__loop_current ? weir__loop_current->heap : NULL, bytes);
     if (!made)
         return -ENOMEM;
     *made = (struct weir_chan){
+        .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
+                   (options->policy == WEIR_CHAN_PROMISE ? WEIR__CHAN_PROMISE : 0U),
+        .is_plain = options->policy == WEIR_CHAN_PARK && !options->weigh &&
+                    elem_size <= WEIR__CHAN_TOUCH_BYTES,
         .elem_size = elem_size,
         .capacity = capacity,
         .refs = 1,
         .policy = options->policy,
         .drop = options->drop,
         .retain = options->retain,
+        .weigh = options->weigh,
         .context = options->context,
+        .weight_limit = options->weight_limit,
+        .async_limit = options->async_limit ? options->async_limit : ASYNC_LIMIT,
+        .weights = (size_t *)(void *)(made->buffer + weights_at),
+        .is_listed = options->name != NULL,
     };
+    init_side(&made->senders);
+    init_side(&made->receivers);
+    for (int watch = 0; watch < WEIR__CHAN_WATCHES; watch++)
+        weir__list_init(&made->watchers[watch]);
     strcpy(made->name, options->name ? options->name : "chan");
-    weir__list_init(&made->senders);
-    weir__list_init(&made->receivers);
+    if (made->is_listed)
+        weir__chan_enlist(made);
     *chan = made;
     return 0;
 }
@@ -70,11 +110,29 @@ struct weir_chan *weir_chan_retain(struct weir_chan *chan)
     return chan;
 }
 
+bool weir__chan_try_retain(struct weir_chan *chan)
+{
+    bool alive;
+
+    weir__lock_acquire(&chan->lock);
+    alive = chan->refs > 0;
+    chan->refs += alive;
+    weir__lock_release(&chan->lock);
+    return alive;
+}
+
 /* Under the lock: nobody can come back to it any more. */
 static bool unreachable(const struct weir_chan *chan)
 {
-    return chan->refs == 0 && chan->pins == 0 && chan->waiting_senders == 0 &&
-           chan->waiting_receivers == 0;
+    return chan->refs == 0 && chan->pins == 0 && chan->senders.waiting_count == 0 &&
+           chan->receivers.waiting_count == 0;
+}
+
+static void free_chan(struct weir_chan *chan)
+{
+    if (chan->is_listed)
+        weir__chan_delist(chan);
+    weir__memory_free(chan);
 }
 
 void weir__chan_pin(struct weir_chan *chan)
@@ -93,43 +151,53 @@ void weir__chan_unpin(struct weir_chan *chan)
     last = unreachable(chan);
     weir__lock_release(&chan->lock);
     if (last)
-        weir__memory_free(chan);
+        free_chan(chan);
 }
 
-void weir__chan_take_back(struct weir_chan *chan, struct weir__waiter *waiter,
-                          size_t *waiting_count)
+void weir__chan_take_back(struct weir_chan *chan, struct weir__chan_side *side,
+                          struct weir__waiter *waiter)
 {
+    struct weir__wait *wake = NULL;
     bool last;
 
     weir__lock_acquire(&chan->lock);
     weir__list_unlink(&waiter->link);
-    --*waiting_count;
+    weir__chan_leave_side(side, waiter);
+    if (WEIR_UNLIKELY(chan->special & WEIR__CHAN_WEIGHED) && side == &chan->senders) {
+        weir__chan_admit(chan, &wake); /* what was behind a heavy element may fit */
+        if (chan->special & WEIR__CHAN_WATCHED)
+            weir__chan_notice(chan, &wake);
+    }
     last = unreachable(chan);
     weir__lock_release(&chan->lock);
+    weir__wait_wake_all(wake);
     if (last)
-        weir__memory_free(chan);
+        free_chan(chan);
 }
 
 static const char *waiter_name(const struct weir__waiter *waiter)
 {
+    if (waiter->is_async)
+        return "an async operation";
     return waiter->wait->loop ? weir__task_of(waiter->wait)->name : "a plain thread";
 }
 
 /*
- * Wakes one parked waiter of a side with `result`; false when there is none left. One at a time:
- * wakes stay outside of the lock, and no list of them is needed. `told` says what to report.
+ * Wakes one parked waiter of `waiters`, a list of that side, with `result`; false when there is none
+ * left. One at a time: wakes stay outside of the lock, which is never held for long. `told` says
+ * what to report.
  */
-static bool wake_one(struct weir_chan *chan, struct weir__list *side, size_t *waiting_count,
-                     int result, const char *told)
+static bool wake_one(struct weir_chan *chan, struct weir__list *waiters,
+                     struct weir__chan_side *side, int result, const char *told)
 {
     struct weir__waiter *waiter;
     char name[WEIR_NAME_BYTES] = "";
 
     weir__lock_acquire(&chan->lock);
-    waiter = weir__waiter_claim_first(side);
+    waiter = weir__waiter_claim_first(waiters);
     if (waiter) {
         waiter->result = result;
-        --*waiting_count;
+        weir__chan_leave_side(side, waiter);
         if (told)
             strcpy(name, waiter_name(waiter));
     }
@@ -150,10 +218,28 @@ static int end_reason(int reason)
     return reason < 0 ? reason : -EPIPE;
 }
 
+/* Under the lock, while OPEN: from here on nothing is accepted, and nobody parks to receive. */
+static void begin_close(struct weir_chan *chan, int reason, struct weir__wait **wake)
+{
+    chan->state = WEIR__CHAN_CLOSED;
+    chan->special |= WEIR__CHAN_ENDED;
+    chan->reason = end_reason(reason);
+    if (chan->special & WEIR__CHAN_WATCHED)
+        weir__chan_notice(chan, wake);
+}
+
+/* Receivers are parked only where nothing is buffered or being sent: it is their end. */
+static void end_close(struct weir_chan *chan, int reason, struct weir__wait *wake)
+{
+    weir__wait_wake_all(wake);
+    while (wake_one(chan, &chan->receivers.waiters, &chan->receivers, end_reason(reason), NULL))
+        ;
+}
+
 int weir_chan_close(struct weir_chan *chan, int reason)
 {
+    struct weir__wait *wake = NULL;
     bool already;
-    int code;
 
     if (!chan || reason > 0)
         return -EINVAL;
@@ -161,54 +247,78 @@ int weir_chan_close(struct weir_chan *chan, int reason)
         return -EOWNERDEAD;
     weir__lock_acquire(&chan->lock);
     already = chan->state != WEIR__CHAN_OPEN;
-    if (!already) {
-        chan->state = WEIR__CHAN_CLOSED;
-        chan->reason = end_reason(reason);
-    }
-    code = chan->reason;
+    if (!already)
+        begin_close(chan, reason, &wake);
     weir__lock_release(&chan->lock);
     if (already)
         return WEIR_ALREADY;
-    /* Receivers are parked only where nothing is buffered or being sent: it is their end. */
-    while (wake_one(chan, &chan->receivers, &chan->waiting_receivers, code, NULL))
-        ;
+    end_close(chan, reason, wake);
     return 0;
 }
 
-/* The abort proper; `told` as in wake_one. */
-static bool abort_chan(struct weir_chan *chan, int reason, bool told)
-{
+/* An abort on its way, between the lock and what must be done outside of it. */
+struct aborting {
     struct weir__list receivers, senders;
+    struct weir__wait *wake;
     enum weir_drop_reason why;
-    size_t head, count;
+    size_t head, count; /* what to drop */
+};
 
-    reason = end_reason(reason);
-    weir__list_init(&receivers);
-    weir__list_init(&senders);
-    weir__lock_acquire(&chan->lock);
-    if (chan->state == WEIR__CHAN_ABORTED) {
-        weir__lock_release(&chan->lock);
-        return false;
-    }
+/* Under the lock, unless it is ABORTED already. */
+static void begin_abort(struct weir_chan *chan, int reason, struct aborting *aborting)
+{
+    *aborting = (struct aborting){
+        .why = chan->refs ? WEIR_DROP_ABORT : WEIR_DROP_DESTROY,
+        .head = chan->head,
+        .count = chan->count,
+    };
+    weir__list_init(&aborting->receivers);
+    weir__list_init(&aborting->senders);
     chan->state = WEIR__CHAN_ABORTED;
-    chan->reason = reason;
-    why = chan->refs ? WEIR_DROP_ABORT : WEIR_DROP_DESTROY;
-    head = chan->head;
-    count = chan->count;
+    chan->special |= WEIR__CHAN_ENDED;
+    chan->reason = end_reason(reason);
     chan->count = 0;
-    chan->dropped_total += count;
+    chan->weight = 0;
+    chan->dropped_total += aborting->count;
+    if (chan->lent > 0) { /* a promise: the copies first, see weir__chan_accept */
+        chan->owes_a_drop = aborting->count > 0;
+        aborting->count = 0;
+    }
     /* All at once: nobody may receive from a parked sender when older elements were dropped. */
-    weir__list_splice(&receivers, &chan->receivers);
-    weir__list_splice(&senders, &chan->senders);
-    weir__lock_release(&chan->lock);
-    while (wake_one(chan, &receivers, &chan->waiting_receivers, reason, told ? "recv" : NULL))
+    weir__list_splice(&aborting->receivers, &chan->receivers.waiters);
+    weir__list_splice(&aborting->senders, &chan->senders.waiters);
+    if (chan->special & WEIR__CHAN_WATCHED)
+        weir__chan_notice(chan, &aborting->wake);
+}
+
+/* `told` as in wake_one. */
+static void end_abort(struct weir_chan *chan, int reason, struct aborting *aborting, bool told)
+{
+    weir__wait_wake_all(aborting->wake);
+    while (wake_one(chan, &aborting->receivers, &chan->receivers, end_reason(reason),
+                    told ? "recv" : NULL))
         ;
-    while (wake_one(chan, &senders, &chan->waiting_senders, -EPIPE, told ? "send" : NULL))
+    while (wake_one(chan, &aborting->senders, &chan->senders, -EPIPE, told ? "send" : NULL))
         ;
     /* Nothing is buffered after the abort, so the elements lie still where they are. */
-    for (size_t i = 0; i < count && chan->drop; i++)
-        weir__chan_drop(chan, chan->buffer + (head + i) % chan->capacity * chan->elem_size, why);
-    return true;
+    for (size_t i = 0; i < aborting->count && chan->drop; i++)
+        weir__chan_drop(chan, weir__chan_slot(chan, (aborting->head + i) % chan->capacity),
+                        aborting->why);
+}
+
+static bool abort_chan(struct weir_chan *chan, int reason, bool told)
+{
+    struct aborting aborting;
+    bool already;
+
+    weir__lock_acquire(&chan->lock);
+    already = chan->state == WEIR__CHAN_ABORTED;
+    if (!already)
+        begin_abort(chan, reason, &aborting);
+    weir__lock_release(&chan->lock);
+    if (!already)
+        end_abort(chan, reason, &aborting, told);
+    return !already;
 }
 
 int weir_chan_abort(struct weir_chan *chan, int reason)
@@ -235,73 +345,78 @@ int weir_chan_release(struct weir_chan *chan)
     }
     chan->refs = 0;
     chan->pins++; /* so that no waiter frees the channel under us */
-    parked = chan->waiting_senders + chan->waiting_receivers;
+    parked = chan->senders.waiting_count + chan->receivers.waiting_count;
     weir__lock_release(&chan->lock);
     abort_chan(chan, 0, parked > 0);
     weir__chan_unpin(chan);
     return parked ? -EBUSY : 0;
 }
 
-int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
+static int open_handle(struct weir_chan *chan, struct weir__chan_side *side)
 {
-    if (!chan || !stats)
+    int result = -EPIPE;
+
+    weir__lock_acquire(&chan->lock);
+    if (chan->state == WEIR__CHAN_OPEN) {
+        chan->refs++;
+        side->handle_count++;
+        result = 0;
+    }
+    weir__lock_release(&chan->lock);
+    return result;
+}
+
+int weir_chan_open_sender(struct weir_chan *chan)
+{
+    return chan ? open_handle(chan, &chan->senders) : -EINVAL;
+}
+
+int weir_chan_open_receiver(struct weir_chan *chan)
+{
+    return chan ? open_handle(chan, &chan->receivers) : -EINVAL;
+}
+
+/* The count and what follows from it are one step: nobody can open a handle in between. */
+int weir_chan_close_sender(struct weir_chan *chan)
+{
+    struct weir__wait *wake = NULL;
+    bool ends;
+
+    if (!chan)
         return -EINVAL;
     weir__lock_acquire(&chan->lock);
-    *stats = (struct weir_chan_stats){
-        .count = chan->count,
-        .capacity = chan->capacity,
-        .waiting_senders = chan->waiting_senders,
-        .waiting_receivers = chan->waiting_receivers,
-        .sent_total = chan->sent_total,
-        .received_total = chan->received_total,
-        .dropped_total = chan->dropped_total,
-        .count_max = chan->count_max,
-        .closed = chan->state != WEIR__CHAN_OPEN,
-    };
+    if (chan->senders.handle_count == 0) {
+        weir__lock_release(&chan->lock);
+        return -EINVAL;
+    }
+    ends = --chan->senders.handle_count == 0 && chan->state == WEIR__CHAN_OPEN;
+    if (ends)
+        begin_close(chan, 0, &wake);
     weir__lock_release(&chan->lock);
+    if (ends)
+        end_close(chan, 0, wake);
+    weir_chan_release(chan);
     return 0;
 }
 
-size_t weir_chan_elem_size(const struct weir_chan *chan)
+int weir_chan_close_receiver(struct weir_chan *chan)
 {
-    return chan ? chan->elem_size : 0;
-}
+    struct aborting aborting;
+    bool ends;
 
-const char *weir_chan_name(const struct weir_chan *chan)
-{
-    return chan ? chan->name : "no channel";
-}
-
-/* The wait of the first waiter of the side that could still be claimed; NULL: there is none. */
-static const struct weir__wait *first_open(const struct weir__list *side)
-{
-    for (const struct weir__list *link = side->next; link != side; link = link->next) {
-        const struct weir__wait *wait = WEIR_CONTAINER_OF(link, struct weir__waiter, link)->wait;
-
-        if (weir__wait_is_open(wait))
-            return wait;
-    }
-    return NULL;
-}
-
-void weir__chan_verify(struct weir_chan *chan)
-{
-    const struct weir__wait *receiver, *sender;
-
+    if (!chan)
+        return -EINVAL;
     weir__lock_acquire(&chan->lock);
-    receiver = first_open(&chan->receivers);
-    sender = first_open(&chan->senders);
-    WEIR_ASSERT(chan->count <= chan->capacity);
-    if (receiver)
-        WEIR_ASSERT(chan->count == 0);
-    if (sender)
-        WEIR_ASSERT(chan->count == chan->capacity);
-    if (receiver && sender)
-        WEIR_ASSERT(receiver == sender);
-    if (chan->state == WEIR__CHAN_ABORTED) {
-        WEIR_ASSERT(chan->count == 0);
-        WEIR_ASSERT(weir__list_empty(&chan->senders));
-        WEIR_ASSERT(weir__list_empty(&chan->receivers));
+    if (chan->receivers.handle_count == 0) {
+        weir__lock_release(&chan->lock);
+        return -EINVAL;
     }
+    ends = --chan->receivers.handle_count == 0 && chan->state != WEIR__CHAN_ABORTED;
+    if (ends)
+        begin_abort(chan, 0, &aborting);
     weir__lock_release(&chan->lock);
+    if (ends)
+        end_abort(chan, 0, &aborting, false);
+    weir_chan_release(chan);
+    return 0;
 }

@@ -13,7 +13,7 @@ CASE(case_149_cancelled_take_swallows_nothing, ON_TASKS, ANY_CAPACITY)
     CHECK_SAME(weir_task_cancel(take.actor.task), 0);
     CHECK_SAME(end_op(&take), -ECANCELED);
     CHECK_SAME(count_waiters(chan), 0);
-    CHECK(weir__list_empty(&chan->receivers));
+    CHECK(weir__list_empty(&chan->receivers.waiters));
     CHECK_SAME(try_send(chan, 5), scene->capacity ? 0 : -EAGAIN);
     CHECK_SAME(look(chan).count, scene->capacity ? 1 : 0);
     weir_chan_release(chan);

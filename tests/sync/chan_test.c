@@ -387,7 +387,9 @@ CASE(case_022_creation_refuses_what_cannot_be, ALONE, 0)
 {
     struct weir_chan *chan = (void *)scene;
     struct weir_chan_options long_name = { .name = "a name of thirty-two characters.." };
-    struct weir_chan_options unknown_policy = { .policy = (enum weir_chan_policy)3 };
+    struct weir_chan_options unknown_policy = { .policy = (enum weir_chan_policy)4 };
+    struct weir_chan_options wide_promise = { .policy = WEIR_CHAN_PROMISE };
+    struct weir_chan_options weightless = { .weight_limit = 1 };
     struct weir_chan_options reserved = { .reserved = { 0, 1 } };
     struct weir_chan_options wrong_size = { .size = 1 };
 
@@ -398,6 +400,8 @@ CASE(case_022_creation_refuses_what_cannot_be, ALONE, 0)
     CHECK_SAME(weir_chan_create(&chan, 0, SIZE_MAX, NULL), -EOVERFLOW);
     CHECK_SAME(weir_chan_create(&chan, 8, 1, &long_name), -E2BIG);
     CHECK_SAME(weir_chan_create(&chan, 8, 1, &unknown_policy), -EINVAL);
+    CHECK_SAME(weir_chan_create(&chan, 8, 2, &wide_promise), -EINVAL);
+    CHECK_SAME(weir_chan_create(&chan, 8, 1, &weightless), -EINVAL);
     CHECK_SAME(weir_chan_create(&chan, 8, 1, &reserved), -EINVAL);
     CHECK_SAME(weir_chan_create(&chan, 8, 1, &wrong_size), -EINVAL);
     CHECK_SAME(weir_chan_create(NULL, 8, 1, NULL), -EINVAL);

@@ -222,7 +222,7 @@ CASE(case_101_no_residue_of_losers, ALONE, 0)
     for (int round = 0; round < 10000; round++)
         CHECK_SAME(weir_select(clauses, 2, WEIR_SELECT_PRIORITY, WEIR_FOREVER), 1);
     CHECK_SAME(count_waiters(open), 0);
-    CHECK(weir__list_empty(&open->receivers));
+    CHECK(weir__list_empty(&open->receivers.waiters));
     weir_chan_release(open);
     weir_chan_release(closed);
 }
