@@ -128,8 +128,17 @@ double micro_measure(const struct trial *trial, micro_once_fn *once);
 
 /* Ends the trial's process; the words become the outcome's error. */
 __attribute__((noreturn, format(printf, 1, 2))) void trial_fail(const char *format, ...);
-/* The same, when the result is negative: "WHAT: the error's text". Returns the result. */
-int trial_check(int result, const char *what);
+/* The same with "WHAT: the error's text". */
+__attribute__((noreturn, cold)) void trial_fail_error(int error, const char *what);
+
+/* Ends it when the result is negative; returns the result. Inline: it is in the measured loops. */
+static inline int trial_check(int result, const char *what)
+{
+    if (__builtin_expect(result < 0, 0))
+        trial_fail_error(result, what);
+    return result;
+}
+
 /* trial_check for calls that set errno. */
 int trial_check_errno(int result, const char *what);
 
