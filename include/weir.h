@@ -11,6 +11,7 @@
 #include <weir/base.h>
 #include <weir/chan.h>
 #include <weir/descriptor.h>
+#include <weir/events.h>
 #include <weir/file.h>
 #include <weir/net.h>
 #include <weir/pool.h>

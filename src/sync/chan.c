@@ -41,6 +41,7 @@ static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped
     if (chan->policy == WEIR_CHAN_DROP_OLDEST) {
         weir__chan_pop(chan, dropped);
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     } else if (dropped) {
         weir__chan_copy(chan, dropped, elem);
     }
@@ -59,9 +60,11 @@ static inline int offer(struct weir_chan *chan, const void *elem, void *dropped,
         receiver->result = 0;
         weir__chan_leave_side(&chan->receivers, receiver);
         chan->received_total++;
+        weir__event_note(chan, WEIR_EVENT_HANDED, NULL, receiver->wait);
         *wake = receiver->wait;
     } else if (chan->count < chan->capacity) {
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     } else {
         return offer_to_full(chan, elem, dropped);
     }
@@ -74,14 +77,17 @@ static inline int take(struct weir_chan *chan, void *elem, struct weir__wait **w
     bool buffered = chan->count > 0;
     struct weir__waiter *sender;
 
-    if (buffered)
+    if (buffered) {
         weir__chan_pop(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
+    }
     sender = weir__waiter_claim_first(&chan->senders.waiters);
     if (sender) {
         if (buffered)
             weir__chan_push(chan, sender->elem);
         else
             weir__chan_copy(chan, elem, sender->elem);
+        weir__event_note(chan, buffered ? WEIR_EVENT_SENT : WEIR_EVENT_HANDED, sender->wait, NULL);
         sender->result = 0;
         weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;

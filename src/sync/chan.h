@@ -33,6 +33,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "core/park.h"
+#include "sync/events.h"
 
 #include <weir/chan.h>
 
@@ -92,9 +93,10 @@ struct weir_chan {
     size_t count_max;
     size_t weight; /* of the buffered elements */
     size_t refs;
-    size_t pins;      /* calls that touch it after a wait or a callback */
-    size_t lent;      /* copies of a promise's element whose retain has not been called yet */
-    bool owes_a_drop; /* of a promise's element, once none is lent */
+    size_t pins; /* calls that touch it after a wait or a callback */
+    size_t lent; /* copies of a promise's element whose retain has not been called yet */
+    uint64_t noted_in, noted_out;                   /* elements, where events are noted */
+    bool owes_a_drop;                               /* of a promise's element, once none is lent */
     struct weir__list watchers[WEIR__CHAN_WATCHES]; /* weir__waiter.link */
     /* Constant. */
     enum weir_chan_policy policy;
@@ -248,6 +250,7 @@ static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *ele
                       chan->count >= chan->capacity))
         return false;
     weir__chan_push(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     chan->sent_total++;
     return true;
 }
@@ -258,6 +261,7 @@ static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
                       !weir__list_empty(&chan->senders.waiters)))
         return false;
     weir__chan_pop(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
     return true;
 }
