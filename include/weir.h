@@ -14,6 +14,7 @@
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/net.h>
+#include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>

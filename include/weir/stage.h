@@ -51,6 +51,8 @@ enum weir_stage_result {
     WEIR_STOP = 4,
 };
 
+#define WEIR_STAGE_PARALLELISM_MAX 65536
+
 enum weir_stage_flag {
     WEIR_STAGE_KEEP_OPEN = 1 << 0,   /* the output is not closed at the end */
     WEIR_STAGE_ABORT_INPUT = 1 << 1, /* an early end aborts the input, with the error if any */
