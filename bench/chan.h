@@ -27,6 +27,8 @@ enum chan_shape {
     CHAN_FANIN,         /* `size` senders, one receiver */
     CHAN_RING,          /* one message around `size` tasks; an operation is a hop */
     CHAN_SIEVE,         /* the numbers below `size`, through a task for each prime */
+    CHAN_PIPELINE,      /* a sender, an ordered pipeline of `size` workers, a receiver */
+    CHAN_MULT,          /* a sender, a mult, `size` receivers; an operation reaches all of them */
     CHAN_CLOSE,         /* `size` parked receivers hear of the close, and end */
     CHAN_SHAPES,
 };

@@ -29,6 +29,8 @@ static char *const shape_names[CHAN_SHAPES] = {
     [CHAN_FANIN] = "fanin",
     [CHAN_RING] = "ring",
     [CHAN_SIEVE] = "sieve",
+    [CHAN_PIPELINE] = "pipeline",
+    [CHAN_MULT] = "mult",
     [CHAN_CLOSE] = "close",
 };
 

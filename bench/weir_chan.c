@@ -9,6 +9,7 @@
 #include "weir_peer.h"
 
 #include <weir/chan.h>
+#include <weir/pipeline.h>
 #include <weir/scope.h>
 #include <weir/select.h>
 #include <weir/task.h>
@@ -255,13 +256,31 @@ static inline bool recv_some(struct weir_chan *chan, uint64_t *value)
     return error != -EPIPE && trial_check(error, "weir_chan_recv") == 0;
 }
 
-static int counter(void *arg)
+static int feeder(void *arg)
 {
     struct part *part = arg;
 
-    for (uint64_t number = 2; number < part->count; number++)
-        send_value(part->output, number);
+    sender(part);
     return weir_chan_close(part->output, 0);
+}
+
+static int hand_on(const void *value, struct weir_emit *emit, void *context)
+{
+    (void)context;
+    return value != NULL ? weir_emit(emit, value) : 0;
+}
+
+static void pipeline(struct run *run)
+{
+    struct weir_chan *input = make_chan(run, CHAN_CAPACITY);
+    struct weir_chan *output = make_chan(run, CHAN_CAPACITY);
+    struct weir_pipeline_options options = { .parallelism = run->job->size };
+
+    trial_check(
+        weir_pipeline(run->scope, input, output, WEIR_PIPELINE_TASK, hand_on, NULL, &options),
+        "weir_pipeline");
+    start(run, feeder, NULL, input, run->job->op_count);
+    start(run, follower, output, NULL, run->job->op_count);
 }
 
 /* Lets pass what its prime, in `count`, does not divide. */
@@ -282,7 +301,9 @@ static void sieve(struct run *run)
     uint64_t prime;
     unsigned found = 0;
 
-    start(run, counter, NULL, input, run->job->size);
+    start(run, feeder, NULL, input, run->job->size);
+    recv_value(input);
+    recv_value(input); /* neither 0 nor 1 is a prime */
     for (; recv_some(input, &prime); input = output, found++) {
         output = make_chan(run, 0);
         start(run, filter, input, output, prime);
@@ -327,6 +348,7 @@ static void (*const shapes[CHAN_SHAPES])(struct run *run) = {
     [CHAN_FANIN] = fanin,
     [CHAN_RING] = ring,
     [CHAN_SIEVE] = sieve,
+    [CHAN_PIPELINE] = pipeline,
     [CHAN_CLOSE] = close_all,
 };
 

@@ -149,7 +149,7 @@ void expect(uint64_t value, uint64_t expected)
         fail("a channel brought another value than was sent");
 }
 
-void sender(buffered &output, uint64_t count)
+template <typename channel> void sender(channel &output, uint64_t count)
 {
     for (uint64_t turn = 0; turn < count; turn++)
         send(output, turn);
@@ -269,14 +269,92 @@ void ring()
 
 // --- The shapes that end by a close
 
-using link = std::shared_ptr<unbuffered>;
-
-void counter(const link &output, uint64_t limit)
+template <typename channel> void feeder(channel &output, uint64_t count)
 {
-    for (uint64_t number = 2; number < limit; number++)
-        send(*output, number);
-    output->close();
+    sender(output, count);
+    output.close();
 }
+
+struct job {
+    uint64_t value;
+    fibers::promise<uint64_t> result;
+};
+
+using job_channel = fibers::unbuffered_channel<job>;
+using order_channel = fibers::buffered_channel<fibers::future<uint64_t>>;
+
+void dispatcher(buffered &input, job_channel &jobs, order_channel &order)
+{
+    for (uint64_t value : input) {
+        job next = { value, {} };
+
+        order.push(next.result.get_future());
+        jobs.push(std::move(next));
+    }
+    jobs.close();
+    order.close();
+}
+
+void worker(job_channel &jobs)
+{
+    job next;
+
+    while (jobs.pop(next) == channel_op_status::success)
+        next.result.set_value(next.value);
+}
+
+void collector(order_channel &order, buffered &output)
+{
+    fibers::future<uint64_t> result;
+
+    while (order.pop(result) == channel_op_status::success)
+        send(output, result.get());
+    output.close();
+}
+
+void pipeline()
+{
+    buffered input(enough(chan_capacity)), output(enough(chan_capacity));
+    job_channel jobs;
+    order_channel order(enough(size));
+    crew all;
+
+    all.add([&] { dispatcher(input, jobs, order); });
+    for (size_t index = 0; index < size; index++)
+        all.add([&] { worker(jobs); });
+    all.add([&] { collector(order, output); });
+    all.add([&] { feeder(input, count); });
+    all.add([&] { follower(output, count); });
+    all.run();
+}
+
+using outputs = std::vector<std::unique_ptr<buffered>>;
+
+void spreader(buffered &input, const outputs &all)
+{
+    for (uint64_t value : input)
+        for (const auto &output : all)
+            send(*output, value);
+    for (const auto &output : all)
+        output->close();
+}
+
+void mult()
+{
+    buffered input(enough(chan_capacity));
+    outputs taps;
+    crew all;
+
+    for (size_t index = 0; index < size; index++) {
+        taps.push_back(std::make_unique<buffered>(enough(chan_capacity)));
+        all.add([&, index] { follower(*taps[index], count); });
+    }
+    all.add([&] { spreader(input, taps); });
+    all.add([&] { feeder(input, count); });
+    all.run();
+}
+
+using link = std::shared_ptr<unbuffered>;
 
 void filter(const link &input, const link &output, uint64_t prime)
 {
@@ -294,7 +372,9 @@ void sieve_all()
     link input = std::make_shared<unbuffered>(), output;
     uint64_t prime;
 
-    own.push_back(spawn([input] { counter(input, size); }));
+    own.push_back(spawn([input] { feeder(*input, size); }));
+    receive(*input);
+    receive(*input); // neither 0 nor 1 is a prime
     for (; input->pop(prime) == channel_op_status::success; input = output) {
         output = std::make_shared<unbuffered>();
         own.push_back(spawn([input, output, prime] { filter(input, output, prime); }));
@@ -343,9 +423,10 @@ struct shape {
 };
 
 constexpr shape shapes[] = {
-    { "pair", pair }, { "rendezvous", rendezvous }, { "stream", stream },
-    { "mpmc", mpmc }, { "threads", threads },       { "fanin", fanin },
-    { "ring", ring }, { "sieve", sieve },           { "close", close_all },
+    { "pair", pair },   { "rendezvous", rendezvous }, { "stream", stream },
+    { "mpmc", mpmc },   { "threads", threads },       { "fanin", fanin },
+    { "ring", ring },   { "pipeline", pipeline },     { "mult", mult },
+    { "sieve", sieve }, { "close", close_all },
 };
 
 } // namespace

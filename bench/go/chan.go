@@ -167,11 +167,71 @@ func ring() {
 
 // --- The shapes that end by a close
 
-func counter(output chan<- uint64, limit uint64) {
-	for number := uint64(2); number < limit; number++ {
-		output <- number
+func feeder(output chan<- uint64, count uint64) {
+	sender(output, count)
+	close(output)
+}
+
+type job struct {
+	value  uint64
+	result chan<- uint64
+}
+
+func dispatcher(input <-chan uint64, jobs chan<- job, order chan<- (<-chan uint64)) {
+	for value := range input {
+		result := make(chan uint64, 1)
+		order <- result
+		jobs <- job{value, result}
+	}
+	close(jobs)
+	close(order)
+}
+
+func worker(jobs <-chan job) {
+	for job := range jobs {
+		job.result <- job.value
+	}
+}
+
+func collector(order <-chan (<-chan uint64), output chan<- uint64) {
+	for result := range order {
+		output <- <-result
 	}
 	close(output)
+}
+
+func pipeline() {
+	input, output := make(chan uint64, capacity), make(chan uint64, capacity)
+	jobs, order := make(chan job), make(chan (<-chan uint64), size)
+	start(func() { dispatcher(input, jobs, order) })
+	for index := 0; index < size; index++ {
+		start(func() { worker(jobs) })
+	}
+	start(func() { collector(order, output) })
+	start(func() { feeder(input, count) })
+	start(func() { follower(output, count) })
+}
+
+func spreader(input <-chan uint64, outputs []chan uint64) {
+	for value := range input {
+		for _, output := range outputs {
+			output <- value
+		}
+	}
+	for _, output := range outputs {
+		close(output)
+	}
+}
+
+func mult() {
+	input, outputs := make(chan uint64, capacity), make([]chan uint64, size)
+	for index := range outputs {
+		output := make(chan uint64, capacity)
+		outputs[index] = output
+		start(func() { follower(output, count) })
+	}
+	start(func() { spreader(input, outputs) })
+	start(func() { feeder(input, count) })
 }
 
 func filter(input <-chan uint64, output chan<- uint64, prime uint64) {
@@ -186,7 +246,9 @@ func filter(input <-chan uint64, output chan<- uint64, prime uint64) {
 func sieve() {
 	input := make(chan uint64)
 	numbers := input
-	start(func() { counter(numbers, uint64(size)) })
+	start(func() { feeder(numbers, uint64(size)) })
+	<-input
+	<-input // neither 0 nor 1 is a prime
 	found := 0
 	for prime, open := <-input; open; prime, open = <-input {
 		from, to, divisor := input, make(chan uint64), prime
@@ -230,7 +292,7 @@ func main() {
 	shapes := map[string]func(){
 		"pair": pair, "rendezvous": rendezvous, "stream": stream, "select": selectReady,
 		"select-parked": selectParked, "mpmc": mpmc, "fanin": fanin, "ring": ring,
-		"sieve": sieve, "close": closeAll,
+		"pipeline": pipeline, "mult": mult, "sieve": sieve, "close": closeAll,
 	}
 	if len(os.Args) == 2 && os.Args[1] == "version" {
 		fmt.Println(runtime.Version())
