@@ -61,8 +61,11 @@ size_t enough(size_t capacity)
 
 template <typename function> fibers::fiber spawn(function &&task)
 {
-    return fibers::fiber(fibers::launch::post, std::allocator_arg,
-                         fibers::fixedsize_stack(stack_bytes), std::forward<function>(task));
+    // A fiber stays in its thread, and so does its stack.
+    static thread_local fibers::pooled_fixedsize_stack stacks(stack_bytes);
+
+    return fibers::fiber(fibers::launch::post, std::allocator_arg, stacks,
+                         std::forward<function>(task));
 }
 
 class crew
