@@ -3,6 +3,7 @@
 #include "flow/stage.h"
 
 #include "base/memory.h"
+#include "flow/options.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,20 +15,13 @@ int weir__stage_check_options(const struct weir_stage_options *options, bool cro
 {
     if (!options)
         return 0;
-    if (options->size && options->size != sizeof *options)
-        return -EINVAL;
     if ((options->flags & ~(unsigned)FLAGS) || options->kind > WEIR_STAGE_BLOCKS)
         return -EINVAL;
     if (!crowded && (options->parallelism > 1 || options->on_error))
         return -EINVAL;
     if (options->parallelism > WEIR_STAGE_PARALLELISM_MAX)
         return -EINVAL;
-    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
-        if (options->reserved[i])
-            return -EINVAL;
-    if (options->name && strlen(options->name) >= WEIR_NAME_BYTES)
-        return -E2BIG;
-    return 0;
+    return weir__options_check(options->size, sizeof *options, options->reserved, options->name);
 }
 
 int weir__stage_create(struct weir_stage **stage, const char *kind_name,

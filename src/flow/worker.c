@@ -170,19 +170,29 @@ static void note_end(struct weir__worker *worker, int code)
 }
 
 /* The last worker: tells the neighbours. */
-static void finish(struct weir__crew *crew)
+static void tell(const struct weir__crew *crew)
 {
     const struct weir__plan *plan = &crew->plan;
     unsigned flags = crew->stage->flags;
 
-    weir__stage_end(crew->stage);
     for (size_t i = 0; i < WEIR__OUTPUT_MAX && !(flags & WEIR_STAGE_KEEP_OPEN); i++)
         if (plan->outputs[i])
             weir_chan_close(plan->outputs[i], crew->early ? crew->error : crew->reason);
     for (size_t i = 0; i < plan->input_count; i++)
         if (crew->early && (flags & WEIR_STAGE_ABORT_INPUT))
-            weir_chan_abort(plan->inputs[i], crew->error);
+            weir_chan_abort(crew->inputs[i], crew->error);
     stop_others(crew);
+}
+
+/* Once: a second call finds none. */
+static void release_chans(struct weir__crew *crew)
+{
+    while (crew->plan.input_count > 0)
+        weir_chan_release(crew->inputs[--crew->plan.input_count]);
+    for (size_t i = 0; i < WEIR__OUTPUT_MAX; i++) {
+        weir_chan_release(crew->plan.outputs[i]);
+        crew->plan.outputs[i] = NULL;
+    }
 }
 
 static void crew_free(struct weir__crew *crew)
@@ -193,10 +203,7 @@ static void crew_free(struct weir__crew *crew)
         crew->workers = worker->next;
         weir__memory_free(worker);
     }
-    for (size_t i = 0; i < crew->plan.input_count; i++)
-        weir_chan_release(crew->inputs[i]);
-    for (size_t i = 0; i < WEIR__OUTPUT_MAX; i++)
-        weir_chan_release(crew->plan.outputs[i]);
+    release_chans(crew);
     weir_chan_release(crew->stop);
     if (crew->stage)
         weir__stage_release(crew->stage);
@@ -225,7 +232,9 @@ static int run_worker(struct weir__worker *worker)
         if (code != 0)
             note_end(worker, code);
     }
-    finish(crew);
+    tell(crew);
+    weir__stage_end(crew->stage);
+    release_chans(crew);
     return code;
 }
 
@@ -271,7 +280,7 @@ static int add_worker(struct weir__crew *crew, size_t index)
 {
     const struct weir__plan *plan = &crew->plan;
     size_t clause_count = plan->input_count + WEIR__OUTPUT_MAX + 1;
-    size_t clauses_bytes = clause_count * sizeof(struct weir_clause);
+    size_t clauses_bytes = round_up(clause_count * sizeof(struct weir_clause));
     size_t source_bytes = plan->input_count ? weir_chan_elem_size(crew->inputs[0]) : 0;
     size_t target_bytes = weir_chan_elem_size(plan->outputs[0]);
     struct weir__worker *worker = weir__memory_zalloc(
@@ -283,7 +292,7 @@ static int add_worker(struct weir__crew *crew, size_t index)
     worker->next = crew->workers;
     crew->workers = worker;
     worker->meter = &crew->stage->meters[index];
-    worker->source = (unsigned char *)worker->clauses + round_up(clauses_bytes);
+    worker->source = (unsigned char *)worker->clauses + clauses_bytes;
     worker->target = worker->source + round_up(source_bytes);
     for (size_t i = 0; i < WEIR__OUTPUT_MAX; i++)
         watch(worker, plan->outputs[i]);

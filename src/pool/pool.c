@@ -48,6 +48,7 @@ static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park
 
     job->pool = pool;
     job->wait = weir__wait_self();
+    job->inherited = weir__inherited_self();
     weir__wait_begin(job->wait);
     job->wait->interrupt = leave_queue;
     job->wait->subject = job;

@@ -265,6 +265,7 @@ static void run(struct weir__job *job)
         job->code = -ETIME;
         return;
     }
+    weir__inherited_of_thread = *job->inherited;
     job->result = job->fn(job->arg);
     job->code = 0;
 }

@@ -37,6 +37,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+struct weir__inherited;
 struct weir__wait;
 struct weir__pool_thread;
 
@@ -47,7 +48,8 @@ struct weir__job {
     struct weir__wait *wait;
     weir_pool_fn *fn;
     void *arg;
-    bool is_release; /* holds no credit, and is not interrupted */
+    const struct weir__inherited *inherited; /* the task's, for the thread while it runs fn */
+    bool is_release;                         /* holds no credit, and is not interrupted */
     int64_t deadline_ns;
     int64_t queued_ns;
     /* The thread that took it. */
