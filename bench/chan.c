@@ -37,7 +37,7 @@ const struct family chan_family = {
               "hold 2^n - 1: 1, 15 and 255 for 1, 10 and 128",
     .run = chan_run,
     .rounds = 3,
-    .rounds_quick = 2,
+    .rounds_quick = 1,
     .limit_s = 20,
 };
 
@@ -48,7 +48,7 @@ const struct family chan_loops_family = {
     .why_not = needs_two_cpus,
     .run = chan_run,
     .rounds = 5,
-    .rounds_quick = 2,
+    .rounds_quick = 1,
     .limit_s = 20,
 };
 
@@ -57,6 +57,6 @@ const struct family chan_crowd_family = {
     .why_not = needs_two_cpus,
     .run = chan_run,
     .rounds = 5,
-    .rounds_quick = 2,
+    .rounds_quick = 1,
     .limit_s = 20,
 };
