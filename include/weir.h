@@ -19,6 +19,7 @@
 #include <weir/net.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
+#include <weir/retry.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>

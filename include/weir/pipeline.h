@@ -12,9 +12,9 @@
  * its error ends the pipeline, after all that came before it was sent.
  *
  * The end is that of all stages (weir/stage.h): with the input, after the last element inside; or
- * early, when the output is closed, when an error is not handled, by WEIR_STOP, or by a cancel. Then
- * intake stops, and functions that still run are cancelled and waited for (a job, which no cancel
- * reaches, until it ends or emits).
+ * early, when the output is closed, an error is not handled, by WEIR_STOP, or by a cancel. Then
+ * intake stops, and functions that still run are cancelled and waited for. No cancel reaches a job:
+ * its weir_emit fails, but else it runs to its end.
  *
  * Elements: *source is the function's when it succeeds, on_error's when that does, else it goes to
  * the input's drop callback. What weir_emit got, and nobody receives, to the output's.
@@ -72,8 +72,9 @@ struct weir_pipeline_options {
 WEIR_BEGIN
 
 /*
- * Starts a pipeline as a task of `scope`, on the caller's loop. fn is called for each element, never
- * with NULL. A second output before its turn parks, or on a thread blocks, until the turn.
+ * Starts a pipeline as a task of `scope`, on the caller's loop. fn is called for each element, and
+ * not, as in weir_expand, once more with NULL. A second output before its turn parks the task, or
+ * blocks the thread, until the turn.
  * Returns 0. Errors, after which nothing has changed: those of weir_spawn; -EINVAL a NULL, an
  * unknown mode or flag; -ENOMEM.
  */

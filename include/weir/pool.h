@@ -2,7 +2,7 @@
 /*
  * Two pools of threads. One, for what can only block (name resolution, other libraries' calls), has
  * as many threads as jobs need, within bounds. The other, for long computations, has one per CPU:
- * more would gain nothing, and blocking jobs cannot hold them up. The task parks; a pool thread runs
+ * more would gain nothing, and what blocks does not hold it up. The task parks; a pool thread runs
  * the function; its result wakes the task.
  *
  * A job whose deadline passes, or whose task is cancelled, while it is queued never starts. One

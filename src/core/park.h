@@ -119,6 +119,7 @@ static inline bool weir__waiter_claim(struct weir__waiter *waiter)
     link->next->prev = link->prev;
     if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
         if (weir__wait_is_open(wait)) {
+            weir__point_pass(WEIR__POINT_CLAIM, wait);
             /* relaxed: owner and claimer are the same thread */
             atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
             return true;

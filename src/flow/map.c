@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stages with a function for each element: map, filter, split. Who owns *source: a map function that
- * succeeded, or an on_error that did. Otherwise it is still in hand.
+ * Stages with a function for each element: map, filter, split. Who owns *source: a map function
+ * that succeeded, or an on_error that did. Otherwise it is still in hand.
  */
 #include "flow/worker.h"
 

@@ -7,15 +7,16 @@
 
 /* --- Turns and outputs: any thread --- */
 
-/* One thing, unless the pipeline stops first. */
+/* One thing, unless the pipeline stops first. That is a task's cancel, and `stop` for a thread. */
 static int wait_for(const struct weir__pipeline *pipeline, struct weir_clause clause)
 {
-    struct weir_clause clauses[] = { clause, weir_clause_recv(pipeline->stop, NULL) };
-    int won = weir_select(clauses, 2, WEIR_SELECT_PRIORITY, WEIR_FOREVER);
+    struct weir_clause clauses[] = { weir_clause_recv(pipeline->stop, NULL), clause };
+    size_t first = weir_task_self() ? 1 : 0;
+    int won = weir_select(clauses + first, 2 - first, WEIR_SELECT_PRIORITY, WEIR_FOREVER);
 
     if (won < 0)
         return won;
-    return won == 0 ? clauses[0].result : -ECANCELED;
+    return first + (size_t)won == 1 ? clauses[1].result : -ECANCELED;
 }
 
 /* The slot has the turn, or is halted. */

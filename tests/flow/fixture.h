@@ -129,7 +129,71 @@ static inline int await_end(struct weir_chan *chan)
     return result;
 }
 
+/* --- Functions --- */
+
+static inline int add_one(const void *source, void *target, void *context)
+{
+    (void)context;
+    *(uint64_t *)target = *(const uint64_t *)source + 1;
+    return 0;
+}
+
+static inline int is_odd(const void *elem, void *context)
+{
+    (void)context;
+    return *(const uint64_t *)elem % 2 == 1;
+}
+
+/* Fails on the value at `context`. */
+static inline int map_but(const void *source, void *target, void *context)
+{
+    if (*(const uint64_t *)source == *(uint64_t *)context)
+        return -EDOM;
+    *(uint64_t *)target = *(const uint64_t *)source;
+    return 0;
+}
+
+static inline int filter_but(const void *elem, void *context)
+{
+    return *(const uint64_t *)elem == *(uint64_t *)context ? -EDOM : 1;
+}
+
+static inline int expand_but(const void *source, struct weir_emit *emit, void *context)
+{
+    if (!source)
+        return 0;
+    return *(const uint64_t *)source == *(uint64_t *)context ? -EDOM : weir_emit(emit, source);
+}
+
+/* The kinds with a function that may fail, each with one that fails on 3. */
+enum failing { FAILING_MAP, FAILING_FILTER, FAILING_EXPAND, FAILING_COUNT };
+
+static inline int start_failing(enum failing kind, struct weir_scope *scope,
+                                struct weir_chan *input, struct weir_chan *output,
+                                const struct weir_stage_options *options)
+{
+    static uint64_t bad = 3;
+
+    switch (kind) {
+    case FAILING_MAP:
+        return weir_map(scope, input, output, map_but, &bad, options);
+    case FAILING_FILTER:
+        return weir_filter(scope, input, output, filter_but, &bad, options);
+    default:
+        return weir_expand(scope, input, output, expand_but, &bad, options);
+    }
+}
+
 /* --- Stages --- */
+
+/* A scope of its own, whose join tells what the stage returned. */
+static inline struct weir_scope *make_scope(enum weir_scope_kind kind)
+{
+    struct weir_scope *scope = NULL;
+
+    CHECK_SAME(weir_scope_create(&scope, kind, NULL), 0);
+    return scope;
+}
 
 static inline struct weir_stage_stats look_at(struct weir_stage *stage)
 {

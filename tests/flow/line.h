@@ -28,6 +28,17 @@ static inline bool is_on_threads(const struct line *line)
     return line->mode == WEIR_PIPELINE_POOL || line->mode == WEIR_PIPELINE_CPU;
 }
 
+static inline struct weir_pool_stats look_at_threads(unsigned mode)
+{
+    struct weir_pool_stats stats;
+
+    if (mode == WEIR_PIPELINE_CPU)
+        CHECK_SAME(weir_cpu_read_stats(&stats), 0);
+    else
+        CHECK_SAME(weir_pool_read_stats(&stats), 0);
+    return stats;
+}
+
 /* --- Async mode --- */
 
 struct finisher {
@@ -155,11 +166,23 @@ static inline int feed(void *arg)
     return code;
 }
 
+static inline void feeder_start_with_reason(struct scene *scene, struct feeder *feeder,
+                                            struct line *line, uint64_t first, uint64_t last,
+                                            int reason)
+{
+    *feeder = (struct feeder){
+        .chan = line->input,
+        .first = first,
+        .last = last,
+        .reason = reason,
+    };
+    actor_start(scene, &feeder->actor, feed, feeder);
+}
+
 static inline void feeder_start(struct scene *scene, struct feeder *feeder, struct line *line,
                                 uint64_t first, uint64_t last)
 {
-    *feeder = (struct feeder){ .chan = line->input, .first = first, .last = last };
-    actor_start(scene, &feeder->actor, feed, feeder);
+    feeder_start_with_reason(scene, feeder, line, first, last, 0);
 }
 
 static inline void expect(struct weir_chan *chan, uint64_t expected)
@@ -244,11 +267,28 @@ static inline int echo_at_gate(const void *source, struct weir_emit *emit, void 
     return code;
 }
 
+/* The same, and two once more. */
+static inline int emit_twice_at_gate(const void *source, struct weir_emit *emit, void *context)
+{
+    int code = echo_at_gate(source, emit, context);
+
+    return code == 0 && *(const uint64_t *)source == 2 ? weir_emit(emit, source) : code;
+}
+
 /* Without a gate. */
 static inline int echo(const void *source, struct weir_emit *emit, void *context)
 {
     (void)context;
     return weir_emit(emit, source);
+}
+
+/* Odd numbers fail with themselves. */
+static inline int fail_by_number(const void *source, struct weir_emit *emit, void *context)
+{
+    uint64_t value = *(const uint64_t *)source;
+
+    (void)context;
+    return value % 2 ? -(int)value : weir_emit(emit, source);
 }
 
 /* --- All modes --- */

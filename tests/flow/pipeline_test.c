@@ -443,8 +443,7 @@ MODE_CASE(case_221_closed_input_delivers_all_in_flight, EVERYWHERE, ANY_CAPACITY
 
     gates_init(&gates);
     line_start(&line, scene, mode, echo_at_gate, &gates, &options);
-    feeder_start(scene, &feeder, &line, 0, 2);
-    feeder.reason = -ESTALE;
+    feeder_start_with_reason(scene, &feeder, &line, 0, 2, -ESTALE);
     AWAIT(look(line.input).closed && atomic_load(&gates.inside) == 3);
     CHECK(!look(line.output).closed);
     for (uint64_t value = 3; value > 0; value--)

@@ -4,7 +4,7 @@
 
 #include "flow/stage.h"
 
-enum { FEW = 10, MANY = 100, WORKERS = 3, STAGES_MAX = 4, FAST_US = 1000, SLOW_US = 5000 };
+enum { MANY = 100, WORKERS = 3, STAGES_MAX = 4 };
 
 static const double tolerance = 0.001;
 
@@ -265,53 +265,6 @@ static void what_comes_is_bounded_by_those_before(void **state)
     test_carry_out();
 }
 
-/* --- A line that runs: stages that take as long as their functions sleep --- */
-
-static int sleep_and_copy(const void *source, void *target, void *context)
-{
-    memcpy(target, source, sizeof(uint64_t));
-    return weir_sleep(weir_in_us(*(int64_t *)context));
-}
-
-CASE(a_slow_stage_between_fast_ones, ALONE | ACROSS, 1, 7)
-{
-    static int64_t durations_us[] = { FAST_US, SLOW_US, FAST_US };
-    struct weir_stage *stages[3] = { NULL };
-    struct weir_chan *chans[4];
-    struct weir_flow_report report;
-    struct feeder source;
-    double ratio;
-
-    for (size_t i = 0; i < 4; i++)
-        chans[i] = make_chan(scene->capacity, NULL);
-    for (size_t i = 0; i < 3; i++) {
-        const struct weir_stage_options options = { .stage = &stages[i] };
-
-        CHECK_SAME(weir_map(scene->scope, chans[i], chans[i + 1], sleep_and_copy, &durations_us[i],
-                            &options),
-                   0);
-    }
-    start_source(scene, &source, chans[0], 0, MANY / 2);
-    expect_run(chans[3], 0, MANY / 2);
-    CHECK_SAME(await_end(chans[3]), -EPIPE);
-    actor_join(&source.actor);
-    for (size_t i = 0; i < 3; i++)
-        AWAIT(look_at(stages[i]).ended);
-    CHECK_SAME(weir_flow_read_report(stages, 3, &report), 0);
-    CHECK_SAME(report.blocked, 0);
-    CHECK_SAME(report.busiest, 1);
-    CHECK_SAME(report.pressure, 1);
-    ratio = look_at(stages[1]).service_ns / look_at(stages[0]).service_ns;
-    CHECK(report.workers_enough >= ratio && report.workers_enough < ratio + 1);
-    CHECK(look_at(stages[1]).service_ns >= SLOW_US * 1000);
-    CHECK(look_at(stages[1]).utilisation > look_at(stages[2]).utilisation);
-    CHECK(look_at(stages[1]).workers_enough >= 2); /* by its own lights, too */
-    CHECK_SAME(look_at(stages[2]).workers_enough, 1);
-    for (size_t i = 0; i < 3; i++)
-        weir_stage_release(stages[i]);
-    release_all(chans, 4);
-}
-
 /* --- The group --- */
 
 int main(void)
@@ -323,7 +276,6 @@ int main(void)
         cmocka_unit_test(workers_that_are_enough),
         cmocka_unit_test(the_slow_stage_of_a_line_is_named),
         cmocka_unit_test(what_comes_is_bounded_by_those_before),
-        cmocka_unit_test(a_slow_stage_between_fast_ones),
     };
 
     return cmocka_run_group_tests(tests, set_stage, NULL);

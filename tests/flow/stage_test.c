@@ -3,24 +3,9 @@
  * of the conformance cases. */
 #include "flow/fixture.h"
 
-#include "base/memory.h"
-
-enum { FEW = 10, COPIES = 3, WORKERS = 4, MANY = 200 };
+enum { FEW = 10, COPIES = 3, WORKERS = 4 };
 
 /* --- Functions --- */
-
-static int add_one(const void *source, void *target, void *context)
-{
-    (void)context;
-    *(uint64_t *)target = *(const uint64_t *)source + 1;
-    return 0;
-}
-
-static int is_odd(const void *elem, void *context)
-{
-    (void)context;
-    return *(const uint64_t *)elem % 2 == 1;
-}
 
 /* As many copies as `context` says; without one, as the value says. Counts its flushes. */
 struct copier {
@@ -42,27 +27,6 @@ static int copy(const void *source, struct weir_emit *emit, void *context)
     for (uint64_t i = 0; error >= 0 && i < (copier->copies ? copier->copies : value); i++)
         error = weir_emit(emit, &value);
     return error;
-}
-
-/* Fails on the value at `context`. */
-static int map_but(const void *source, void *target, void *context)
-{
-    if (*(const uint64_t *)source == *(uint64_t *)context)
-        return -EDOM;
-    *(uint64_t *)target = *(const uint64_t *)source;
-    return 0;
-}
-
-static int filter_but(const void *elem, void *context)
-{
-    return *(const uint64_t *)elem == *(uint64_t *)context ? -EDOM : 1;
-}
-
-static int expand_but(const void *source, struct weir_emit *emit, void *context)
-{
-    if (!source)
-        return 0;
-    return *(const uint64_t *)source == *(uint64_t *)context ? -EDOM : weir_emit(emit, source);
 }
 
 /* --- B. What expands into a full buffer --- */
@@ -266,24 +230,6 @@ static int leave_out(int error, const void *source, void *target, void *context)
     return WEIR_SKIP;
 }
 
-/* The kinds with a function that may fail, each with one that fails on 3. */
-enum failing { FAILING_MAP, FAILING_FILTER, FAILING_EXPAND, FAILING_COUNT };
-
-static int start_failing(enum failing kind, struct weir_scope *scope, struct weir_chan *input,
-                         struct weir_chan *output, const struct weir_stage_options *options)
-{
-    static uint64_t bad = 3;
-
-    switch (kind) {
-    case FAILING_MAP:
-        return weir_map(scope, input, output, map_but, &bad, options);
-    case FAILING_FILTER:
-        return weir_filter(scope, input, output, filter_but, &bad, options);
-    default:
-        return weir_expand(scope, input, output, expand_but, &bad, options);
-    }
-}
-
 static void recover_by(struct scene *scene, enum failing kind, weir_stage_error_fn *on_error,
                        const uint64_t *expected, size_t count)
 {
@@ -317,15 +263,6 @@ static int fail_again(int error, const void *source, void *target, void *context
     (void)target;
     (void)context;
     return -EILSEQ;
-}
-
-/* A scope of its own, whose join tells what the stage returned. */
-static struct weir_scope *make_scope(enum weir_scope_kind kind)
-{
-    struct weir_scope *scope = NULL;
-
-    CHECK_SAME(weir_scope_create(&scope, kind, NULL), 0);
-    return scope;
 }
 
 CASE(case_190_handler_that_fails_itself, EVERYWHERE, ANY_CAPACITY)
@@ -459,216 +396,6 @@ CASE(a_closed_output_ends_a_busy_filter, EVERYWHERE, 64)
     RELEASE(input, output);
 }
 
-/* --- Expand --- */
-
-static int emit_in_vain(const void *source, struct weir_emit *emit, void *context)
-{
-    int *codes = context;
-
-    if (source)
-        for (size_t i = 0; i < 3; i++)
-            codes[i] = weir_emit(emit, source);
-    return source ? codes[2] : 0;
-}
-
-CASE(emit_says_that_nobody_wants_more, EVERYWHERE, 0)
-{
-    struct ledger taken = { 0 }, made = { 0 };
-    struct weir_scope *scope = make_scope(WEIR_SCOPE_COLLECT);
-    struct weir_chan *input = make_ledger_chan(1, &taken);
-    struct weir_chan *output = make_ledger_chan(scene->capacity, &made);
-    int codes[3] = { 1, 1, 1 };
-
-    CHECK_SAME(weir_expand(scope, input, output, emit_in_vain, codes, NULL), 0);
-    CHECK_SAME(try_send(input, 8), 0);
-    CHECK_SAME(await_value(output), 8);
-    await_senders(output, 1);
-    weir_chan_abort(output, 0);
-    CHECK_SAME(weir_scope_join(scope, end_of_patience()), 0);
-    CHECK_SAME(codes[0], 0);
-    CHECK_SAME(codes[1], -EPIPE);
-    CHECK_SAME(codes[2], -EPIPE);
-    check_ledger(&taken, 8);
-    CHECK_SAME(made.count, 2);
-    CHECK_SAME(made.sum, 16);
-    RELEASE(input, output);
-}
-
-static int stop_at_three(const void *source, struct weir_emit *emit, void *context)
-{
-    atomic_ulong *flushes = context;
-    int error;
-
-    if (!source) {
-        atomic_fetch_add(flushes, 1);
-        return 0;
-    }
-    error = weir_emit(emit, source);
-    return error >= 0 && *(const uint64_t *)source == 3 ? WEIR_STOP : error;
-}
-
-CASE(expand_stops_early, EVERYWHERE, ANY_CAPACITY)
-{
-    const struct weir_stage_options options = { .flags = WEIR_STAGE_ABORT_INPUT };
-    struct weir_chan *input = make_chan(0, NULL);
-    struct weir_chan *output = make_chan(scene->capacity, NULL);
-    struct feeder source = { 0 };
-    atomic_ulong flushes = 0;
-
-    CHECK_SAME(weir_expand(scene->scope, input, output, stop_at_three, &flushes, &options), 0);
-    start_feeder(scene, &source, input, 1, 9);
-    EXPECT(output, 1, 2, 3);
-    CHECK_SAME(await_end(output), -EPIPE);
-    actor_join(&source.actor);
-    CHECK_SAME(source.result, -EPIPE);
-    CHECK_SAME(atomic_load(&source.sent), 3);
-    CHECK_SAME(flushes, 0);
-    RELEASE(input, output);
-}
-
-static int fail_to_flush(const void *source, struct weir_emit *emit, void *context)
-{
-    (void)context;
-    if (source)
-        return weir_emit(emit, source);
-    return weir_emit(emit, &(uint64_t){ 99 }) < 0 ? -EIO : -ERANGE;
-}
-
-CASE(a_flush_fails, EVERYWHERE, ANY_CAPACITY)
-{
-    struct weir_scope *scope = make_scope(WEIR_SCOPE_COLLECT);
-    struct weir_chan *input = make_chan(scene->capacity, NULL);
-    struct weir_chan *output = make_chan(scene->capacity, NULL);
-    struct feeder source;
-
-    CHECK_SAME(weir_expand(scope, input, output, fail_to_flush, NULL, NULL), 0);
-    start_source(scene, &source, input, 1, 2);
-    EXPECT(output, 1, 2, 99);
-    CHECK_SAME(await_end(output), -ERANGE);
-    CHECK_SAME(weir_scope_join(scope, end_of_patience()), -ERANGE);
-    actor_join(&source.actor);
-    RELEASE(input, output);
-}
-
-/* --- Parallelism --- */
-
-/* A function that parks until as many are in it as there are workers. */
-struct crowd {
-    struct barrier barrier;
-    atomic_ulong inside;
-    atomic_ulong inside_max;
-};
-
-static int meet_and_add(const void *source, void *target, void *context)
-{
-    struct crowd *crowd = context;
-    unsigned long inside = atomic_fetch_add(&crowd->inside, 1) + 1;
-
-    if (inside > atomic_load(&crowd->inside_max))
-        atomic_store(&crowd->inside_max, inside);
-    meet(&crowd->barrier);
-    atomic_fetch_sub(&crowd->inside, 1);
-    return add_one(source, target, NULL);
-}
-
-CASE(workers_work_side_by_side, EVERYWHERE, ANY_CAPACITY)
-{
-    const struct weir_stage_options options = { .parallelism = WORKERS };
-    struct crowd crowd = { .barrier = { .parties = WORKERS } };
-    struct weir_chan *input = make_chan(scene->capacity, NULL);
-    struct weir_chan *output = make_chan(scene->capacity, NULL);
-    struct feeder source;
-    uint64_t sum = 0;
-
-    CHECK_SAME(weir_map(scene->scope, input, output, meet_and_add, &crowd, &options), 0);
-    start_source(scene, &source, input, 0, MANY);
-    for (size_t i = 0; i < MANY; i++)
-        sum += await_value(output);
-    CHECK_SAME(sum, MANY * (MANY + 1) / 2);
-    CHECK_SAME(await_end(output), -EPIPE);
-    CHECK_SAME(crowd.inside_max, WORKERS);
-    actor_join(&source.actor);
-    RELEASE(input, output);
-}
-
-/* One worker fails: the others, that wait for elements, stop too, though the output stays open. */
-CASE(one_of_several_workers_fails, EVERYWHERE, ANY_CAPACITY)
-{
-    const struct weir_stage_options options = {
-        .parallelism = WORKERS,
-        .flags = WEIR_STAGE_KEEP_OPEN,
-    };
-
-    for (enum failing kind = 0; kind < FAILING_COUNT; kind++) {
-        struct ledger ledger = { 0 };
-        struct weir_scope *scope = make_scope(WEIR_SCOPE_COLLECT);
-        struct weir_chan *input = make_ledger_chan(scene->capacity, &ledger);
-        struct weir_chan *output = make_chan(scene->capacity, NULL);
-        uint64_t bad = 3;
-
-        CHECK_SAME(start_failing(kind, scope, input, output, &options), 0);
-        await_receivers(input, WORKERS);
-        CHECK_SAME(weir_chan_send(input, &bad, end_of_patience()), 0);
-        CHECK_SAME(weir_scope_join(scope, end_of_patience()), -EDOM);
-        check_ledger(&ledger, 3);
-        CHECK(!look(output).closed);
-        RELEASE(input, output);
-    }
-}
-
-/* --- On the pool --- */
-
-static int note_thread(const void *source, void *target, void *context)
-{
-    atomic_ulong *on_threads = context;
-
-    if (!weir_task_self())
-        atomic_fetch_add(on_threads, 1);
-    return add_one(source, target, NULL);
-}
-
-static int note_odd_thread(const void *elem, void *context)
-{
-    note_thread(elem, &(uint64_t){ 0 }, context);
-    return is_odd(elem, NULL);
-}
-
-static int note_copy_thread(const void *source, struct weir_emit *emit, void *context)
-{
-    uint64_t value = 99;
-
-    note_thread(source ? source : &value, &value, context);
-    return weir_emit(emit, &value);
-}
-
-CASE(blocking_functions_run_on_the_pool, ON_TASKS, ANY_CAPACITY)
-{
-    const struct weir_stage_options options = {
-        .kind = WEIR_STAGE_BLOCKS,
-        .parallelism = 2,
-    };
-    atomic_ulong on_threads = 0;
-    struct weir_chan *chans[4];
-    struct feeder source;
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < 4; i++)
-        chans[i] = make_chan(scene->capacity, NULL);
-    CHECK_SAME(weir_map(scene->scope, chans[0], chans[1], note_thread, &on_threads, &options), 0);
-    CHECK_SAME(
-        weir_filter(scene->scope, chans[1], chans[2], note_odd_thread, &on_threads, &options), 0);
-    CHECK_SAME(
-        weir_expand(scene->scope, chans[2], chans[3], note_copy_thread, &on_threads, &options), 0);
-    start_source(scene, &source, chans[0], 0, FEW);
-    for (size_t i = 0; i < FEW / 2 + 1; i++)
-        sum += await_value(chans[3]);
-    CHECK_SAME(sum, 2 + 4 + 6 + 8 + 10 + 100);
-    CHECK_SAME(await_end(chans[3]), -EPIPE);
-    CHECK_SAME(on_threads, FEW + FEW + FEW / 2 + 1);
-    actor_join(&source.actor);
-    release_all(chans, 4);
-}
-
 /* --- The group --- */
 
 int main(void)
@@ -687,12 +414,6 @@ int main(void)
         cmocka_unit_test(keep_open_keeps_the_output_open),
         cmocka_unit_test(a_closed_output_ends_a_waiting_stage),
         cmocka_unit_test(a_closed_output_ends_a_busy_filter),
-        cmocka_unit_test(emit_says_that_nobody_wants_more),
-        cmocka_unit_test(expand_stops_early),
-        cmocka_unit_test(a_flush_fails),
-        cmocka_unit_test(workers_work_side_by_side),
-        cmocka_unit_test(one_of_several_workers_fails),
-        cmocka_unit_test(blocking_functions_run_on_the_pool),
     };
 
     return cmocka_run_group_tests(tests, set_stage, NULL);

@@ -94,7 +94,8 @@ CASE(failed_wait_changes_nothing, ALONE, 0)
         CHECK_SAME(weir_ticker_wait(&ticker, &tick, WEIR_NOW), -EAGAIN);
         CHECK_SAME(weir_ticker_wait(&ticker, &tick, weir_in_us(50)), -ETIME);
         CHECK_SAME(weir_ticker_next_ns(&ticker), next_ns);
-        ticker.next_ns = weir_now_ns(); /* due */
+        ticker.next_ns = weir_in_us(10);
+        handle_until(ticker.next_ns);
         CHECK_SAME(weir_ticker_wait(&ticker, &tick, WEIR_NOW), 0);
         CHECK_SAME(tick.number, 1);
     }

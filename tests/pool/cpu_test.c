@@ -148,7 +148,7 @@ static void test_a_call_that_cannot_be_served_starts_nothing(void **state)
     assert_int_equal(flag, 1);
 }
 
-/* The other pool has had two threads, and the second has ended: idle threads have had their time. */
+/* The other pool has had two threads, and one has ended: idle threads have had their time. */
 static void await_idle_end(void)
 {
     struct weir_pool_stats stats;
