@@ -207,6 +207,7 @@ const struct bench benches[] = {
     { "chan-fanin", "a message, 100 senders to one receiver", &chan_family, chan, 100, CHAN_FANIN },
     { "chan-pipeline", "an element through an ordered pipeline of 8 workers", &chan_family, chan, 8,
       CHAN_PIPELINE },
+    { "chan-mult-8", "an element to each of 8 taps", &chan_family, chan, 8, CHAN_MULT },
     { "chan-ring-128", "a hop around a ring of 128 tasks", &chan_family, chan, 128, CHAN_RING },
     { "chan-sieve", "the primes below 10 000, a task each: per number", &chan_family, chan,
       CHAN_SIEVE_LIMIT, CHAN_SIEVE },

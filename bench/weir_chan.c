@@ -9,6 +9,7 @@
 #include "weir_peer.h"
 
 #include <weir/chan.h>
+#include <weir/mult.h>
 #include <weir/pipeline.h>
 #include <weir/scope.h>
 #include <weir/select.h>
@@ -270,6 +271,21 @@ static int hand_on(const void *value, struct weir_emit *emit, void *context)
     return value != NULL ? weir_emit(emit, value) : 0;
 }
 
+static void mult(struct run *run)
+{
+    struct weir_chan *source = make_chan(run, CHAN_CAPACITY), *tap;
+    struct weir_mult *mult;
+
+    trial_check(weir_mult_create(run->scope, source, NULL, &mult), "weir_mult_create");
+    for (unsigned index = 0; index < run->job->size; index++) {
+        tap = make_chan(run, CHAN_CAPACITY);
+        trial_check(weir_mult_tap(mult, tap, NULL, WEIR_FOREVER), "weir_mult_tap");
+        start(run, follower, tap, NULL, run->job->op_count);
+    }
+    weir_mult_release(mult);
+    start(run, feeder, NULL, source, run->job->op_count);
+}
+
 static void pipeline(struct run *run)
 {
     struct weir_chan *input = make_chan(run, CHAN_CAPACITY);
@@ -349,6 +365,7 @@ static void (*const shapes[CHAN_SHAPES])(struct run *run) = {
     [CHAN_RING] = ring,
     [CHAN_SIEVE] = sieve,
     [CHAN_PIPELINE] = pipeline,
+    [CHAN_MULT] = mult,
     [CHAN_CLOSE] = close_all,
 };
 
