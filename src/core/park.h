@@ -83,12 +83,14 @@ static inline void weir__wait_wake_all(struct weir__wait *wake)
     }
 }
 
-/* Puts a claimed wait at the end of a chain. */
-static inline void weir__wait_chain(struct weir__wait **wake, struct weir__wait *wait)
+/* Puts a claimed wait at the end of a chain; returns where the next one goes. */
+static inline struct weir__wait **weir__wait_chain(struct weir__wait **wake,
+                                                   struct weir__wait *wait)
 {
     while (*wake)
         wake = &(*wake)->also;
     *wake = wait;
+    return &wait->also;
 }
 
 /* After a call that did not park: wakes the peers it met, if any, and pays for the turn. */

@@ -82,6 +82,7 @@ struct weir__waiter {
     bool alone; /* the only waiter of its wait, and found under one lock only */
     /* What else the place where it hangs must know. */
     bool is_async;    /* channels: counts against the limit of async operations */
+    uint8_t watch;    /* channels: what a watcher waits for */
     size_t weight;    /* channels: of the element to send, or the level that is waited for */
     int64_t since_ns; /* channels: when it began to wait, by the loop's reading of the clock */
 };

@@ -155,14 +155,16 @@ void weir__chan_discard(struct weir_chan *chan, void *elem)
     weir__chan_drop(chan, elem, WEIR_DROP_DISCARD);
 }
 
-void weir__chan_sent(struct weir_chan *chan, void *dropped, int result)
+void weir__chan_drop_sent(struct weir_chan *chan, void *dropped)
 {
-    if (result == WEIR_DROPPED)
-        weir__chan_drop(chan, dropped,
-                        chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST
-                                                              : WEIR_DROP_NEWEST);
-    else if (result == 0 && chan->policy == WEIR_CHAN_PROMISE)
-        weir__chan_fulfil(chan);
+    weir__chan_drop(chan, dropped,
+                    chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST : WEIR_DROP_NEWEST);
+}
+
+void weir__chan_fulfil(struct weir_chan *chan)
+{
+    weir__chan_hand_out(chan);
+    weir__chan_unpin(chan);
 }
 
 /* Parks on one side of the channel; called under the lock, returns without it. */
@@ -223,6 +225,7 @@ static int send_unparking(struct weir_chan *chan, const void *elem, int64_t dead
 {
     _Alignas(16) unsigned char room[DROP_STACK_BYTES];
     void *dropped = chan->drop ? room : NULL;
+    bool is_promise = chan->policy == WEIR_CHAN_PROMISE;
     int result;
 
     if (dropped && chan->elem_size > sizeof room) {
@@ -231,7 +234,10 @@ static int send_unparking(struct weir_chan *chan, const void *elem, int64_t dead
             return -ENOBUFS;
     }
     result = send_prepared(chan, elem, dropped, deadline_ns);
-    weir__chan_sent(chan, dropped, result);
+    if (result == WEIR_DROPPED)
+        weir__chan_drop_sent(chan, dropped);
+    else if (result == 0 && is_promise)
+        weir__chan_fulfil(chan);
     if (dropped != room)
         weir__memory_free(dropped);
     return result;
@@ -271,6 +277,7 @@ static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *e
 {
     struct weir__wait *wake = NULL;
     int result = weir__chan_take(chan, elem, &wake);
+    bool is_lent = result == 0 && chan->policy == WEIR_CHAN_PROMISE;
 
     if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN) {
         int refusal = weir__wait_refuse(deadline_ns);
@@ -280,7 +287,7 @@ static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *e
         result = refusal;
     }
     weir__lock_release(&chan->lock);
-    if (WEIR_UNLIKELY(chan->policy == WEIR_CHAN_PROMISE) && result == 0)
+    if (WEIR_UNLIKELY(is_lent))
         weir__chan_accept(chan, elem);
     weir__wait_settle(wake);
     return result;

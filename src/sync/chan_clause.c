@@ -8,29 +8,20 @@
 
 /*
  * Between the verbs, a send clause that may drop keeps room for the dropped element: in its scratch
- * words, or, for larger elements, in a block. It is always ready, so its select never parks; so is
- * a receive that lends a promise's element. After a park the channel may be gone: no other clause
- * touches it in finish.
+ * words, or, for larger elements, in a block; its waiter, which is never armed, has the place. It is
+ * always ready, so its select never parks; so is a receive that lends a promise's element. After a
+ * park, and after a send that was received, the channel may be gone: no other clause touches it in
+ * finish.
  */
-static bool fits_scratch(const struct weir_chan *chan)
-{
-    return chan->elem_size <= sizeof((struct weir__clause_internal *)0)->scratch;
-}
-
-static void *dropped_room(struct weir_clause *clause)
-{
-    return fits_scratch(clause->object) ? (void *)weir__clause_internal(clause)->scratch
-                                        : weir__clause_internal(clause)->scratch[0];
-}
-
 static int send_unparking_prepare(struct weir_clause *clause)
 {
+    struct weir__clause_internal *internal = weir__clause_internal(clause);
     const struct weir_chan *chan = clause->object;
 
-    if (fits_scratch(chan))
-        return 0;
-    weir__clause_internal(clause)->scratch[0] = weir__memory_alloc(NULL, chan->elem_size);
-    return weir__clause_internal(clause)->scratch[0] ? 0 : -ENOBUFS;
+    internal->waiter.elem = internal->scratch;
+    if (chan->elem_size > sizeof internal->scratch)
+        internal->waiter.elem = weir__memory_alloc(NULL, chan->elem_size);
+    return internal->waiter.elem ? 0 : -ENOBUFS;
 }
 
 static int refuse(struct weir_clause *clause)
@@ -41,12 +32,19 @@ static int refuse(struct weir_clause *clause)
 
 static void send_unparking_finish(struct weir_clause *clause, bool won)
 {
-    struct weir_chan *chan = clause->object;
+    struct weir__clause_internal *internal = weir__clause_internal(clause);
 
-    if (won)
-        weir__chan_sent(chan, dropped_room(clause), clause->result);
-    if (!fits_scratch(chan))
-        weir__memory_free(weir__clause_internal(clause)->scratch[0]);
+    if (won && clause->result == WEIR_DROPPED)
+        weir__chan_drop_sent(clause->object, internal->waiter.elem);
+    if (internal->waiter.elem != internal->scratch)
+        weir__memory_free(internal->waiter.elem);
+}
+
+static void send_promise_finish(struct weir_clause *clause, bool won)
+{
+    if (won && clause->result == 0)
+        weir__chan_fulfil(clause->object);
+    send_unparking_finish(clause, won);
 }
 
 /* A weighed element is weighed before the locks; its weight waits where the waiter has it. */
@@ -105,7 +103,8 @@ static bool send_weighed_try(struct weir_clause *clause, struct weir__wait **wak
 
 static bool send_unparking_try(struct weir_clause *clause, struct weir__wait **wake)
 {
-    clause->result = weir__chan_offer(clause->object, clause->elem, 0, dropped_room(clause), wake);
+    clause->result = weir__chan_offer(clause->object, clause->elem, 0,
+                                      weir__clause_internal(clause)->waiter.elem, wake);
     return true;
 }
 
@@ -206,7 +205,7 @@ static bool watch_try(struct weir_clause *clause, struct weir__wait **wake)
     const struct weir_chan *chan = clause->object;
 
     (void)wake;
-    clause->result = weir__chan_watch_result(chan, watch_of(clause));
+    clause->result = weir__chan_watch_result(chan, watch_of(clause), level_of(clause));
     return watch_ready(clause);
 }
 
@@ -214,9 +213,9 @@ static void watch_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
+    waiter->watch = (uint8_t)watch_of(clause);
     waiter->weight = level_of(clause);
-    weir__list_append(&chan->watchers[watch_of(clause)], &waiter->link);
-    chan->pins++;
+    weir__chan_join_side(&chan->watchers, waiter);
     chan->special |= WEIR__CHAN_WATCHED;
 }
 
@@ -225,10 +224,7 @@ static void watch_disarm(struct weir_clause *clause, struct weir__waiter *waiter
 {
     struct weir_chan *chan = clause->object;
 
-    weir__lock_acquire(&chan->lock);
-    weir__list_unlink(&waiter->link);
-    weir__lock_release(&chan->lock);
-    weir__chan_unpin(chan);
+    weir__chan_take_back(chan, &chan->watchers, waiter);
 }
 
 /* Whoever fired has unlinked the waiter and counted it off: the channel is not touched again. */
@@ -269,17 +265,15 @@ static const struct weir_clause_verbs send_weighed_verbs = {
 };
 
 /* To a channel that drops, or to a promise. */
-static const struct weir_clause_verbs send_unparking_verbs = {
-    .name = "send",
-    .is_careful = true,
-    .prepare = send_unparking_prepare,
-    .ready = send_ready,
-    .try = send_unparking_try,
-    .arm = send_arm,
-    .disarm = send_disarm,
-    .fired = chan_fired,
-    .finish = send_unparking_finish,
-};
+#define UNPARKING_VERBS(finisher)                                                                  \
+    {                                                                                              \
+        .name = "send", .is_careful = true, .prepare = send_unparking_prepare,                     \
+        .ready = send_ready, .try = send_unparking_try, .arm = send_arm, .disarm = send_disarm,    \
+        .fired = chan_fired, .finish = (finisher),                                                 \
+    }
+
+static const struct weir_clause_verbs send_unparking_verbs = UNPARKING_VERBS(send_unparking_finish);
+static const struct weir_clause_verbs send_promise_verbs = UNPARKING_VERBS(send_promise_finish);
 
 /* From a promise that counts its copies. */
 static const struct weir_clause_verbs recv_promised_verbs = {
@@ -343,7 +337,7 @@ struct weir_clause weir_clause_send(struct weir_chan *chan, const void *elem)
     if (chan && chan->weigh)
         verbs = &send_weighed_verbs;
     if (chan && weir__chan_never_parks(chan))
-        verbs = &send_unparking_verbs;
+        verbs = chan->policy == WEIR_CHAN_PROMISE ? &send_promise_verbs : &send_unparking_verbs;
     if (chan && lacks_elem(chan, elem))
         verbs = &broken_verbs;
     return make(chan, verbs, elem);

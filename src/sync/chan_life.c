@@ -92,8 +92,7 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     };
     init_side(&made->senders);
     init_side(&made->receivers);
-    for (int watch = 0; watch < WEIR__CHAN_WATCHES; watch++)
-        weir__list_init(&made->watchers[watch]);
+    init_side(&made->watchers);
     strcpy(made->name, options->name ? options->name : "chan");
     if (made->is_listed)
         weir__chan_enlist(made);
@@ -121,11 +120,17 @@ bool weir__chan_try_retain(struct weir_chan *chan)
     return alive;
 }
 
+/* Under the lock: all that are parked on the channel. */
+static size_t parked_count(const struct weir_chan *chan)
+{
+    return chan->senders.waiting_count + chan->receivers.waiting_count +
+           chan->watchers.waiting_count;
+}
+
 /* Under the lock: nobody can come back to it any more. */
 static bool unreachable(const struct weir_chan *chan)
 {
-    return chan->refs == 0 && chan->pins == 0 && chan->senders.waiting_count == 0 &&
-           chan->receivers.waiting_count == 0;
+    return chan->refs == 0 && chan->pins == 0 && parked_count(chan) == 0;
 }
 
 static void free_chan(struct weir_chan *chan)
@@ -228,13 +233,13 @@ static void begin_close(struct weir_chan *chan, int reason, struct weir__wait **
         weir__chan_notice(chan, wake);
 }
 
-/* Receivers are parked only where nothing is buffered or being sent: it is their end. A promise,
- * though, may have been kept already, and be about to hand out its copies. */
+/* Receivers are parked only where nothing is buffered or being sent: it is their end. But a promise
+ * may just have been kept, and not be handed out yet. */
 static void end_close(struct weir_chan *chan, int reason, struct weir__wait *wake)
 {
     weir__wait_wake_all(wake);
     if (chan->policy == WEIR_CHAN_PROMISE)
-        weir__chan_fulfil(chan);
+        weir__chan_hand_out(chan);
     while (wake_one(chan, &chan->receivers.waiters, &chan->receivers, end_reason(reason), NULL))
         ;
 }
@@ -261,8 +266,7 @@ int weir_chan_close(struct weir_chan *chan, int reason)
 
 /* An abort on its way, between the lock and what must be done outside of it. */
 struct aborting {
-    struct weir__list receivers, senders;
-    struct weir__wait *wake;
+    struct weir__list receivers, senders, watchers;
     enum weir_drop_reason why;
     size_t head, count; /* what to drop */
 };
@@ -277,8 +281,9 @@ static void begin_abort(struct weir_chan *chan, int reason, struct aborting *abo
     };
     weir__list_init(&aborting->receivers);
     weir__list_init(&aborting->senders);
+    weir__list_init(&aborting->watchers);
     chan->state = WEIR__CHAN_ABORTED;
-    chan->special |= WEIR__CHAN_ENDED;
+    chan->special = (chan->special | WEIR__CHAN_ENDED) & ~(unsigned)WEIR__CHAN_WATCHED;
     chan->reason = end_reason(reason);
     chan->count = 0;
     chan->weight = 0;
@@ -290,18 +295,19 @@ static void begin_abort(struct weir_chan *chan, int reason, struct aborting *abo
     /* All at once: nobody may receive from a parked sender when older elements were dropped. */
     weir__list_splice(&aborting->receivers, &chan->receivers.waiters);
     weir__list_splice(&aborting->senders, &chan->senders.waiters);
-    if (chan->special & WEIR__CHAN_WATCHED)
-        weir__chan_notice(chan, &aborting->wake);
+    weir__list_splice(&aborting->watchers, &chan->watchers.waiters);
 }
 
 /* `told` as in wake_one. */
 static void end_abort(struct weir_chan *chan, int reason, struct aborting *aborting, bool told)
 {
-    weir__wait_wake_all(aborting->wake);
     while (wake_one(chan, &aborting->receivers, &chan->receivers, end_reason(reason),
                     told ? "recv" : NULL))
         ;
     while (wake_one(chan, &aborting->senders, &chan->senders, -EPIPE, told ? "send" : NULL))
+        ;
+    while (wake_one(chan, &aborting->watchers, &chan->watchers, end_reason(reason),
+                    told ? "a select" : NULL))
         ;
     /* Nothing is buffered after the abort, so the elements lie still where they are. */
     for (size_t i = 0; i < aborting->count && chan->drop; i++)
@@ -348,7 +354,7 @@ int weir_chan_release(struct weir_chan *chan)
     }
     chan->refs = 0;
     chan->pins++; /* so that no waiter frees the channel under us */
-    parked = chan->senders.waiting_count + chan->receivers.waiting_count;
+    parked = parked_count(chan);
     weir__lock_release(&chan->lock);
     abort_chan(chan, 0, parked > 0);
     weir__chan_unpin(chan);

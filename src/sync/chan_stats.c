@@ -125,6 +125,21 @@ static const struct weir__wait *first_open(const struct weir__list *side)
     return NULL;
 }
 
+/* Under the lock: as for others, with what is said of weight in chan.h. */
+static void verify_weighed(const struct weir_chan *chan)
+{
+    const struct weir__list *first = chan->senders.waiters.next;
+    size_t weight = 0;
+
+    for (size_t i = 0; i < chan->count; i++)
+        weight += chan->weights[(chan->head + i) % chan->capacity];
+    WEIR_ASSERT(weight == chan->weight);
+    WEIR_ASSERT(weight <= chan->weight_limit || chan->count == 1);
+    if (first != &chan->senders.waiters)
+        WEIR_ASSERT(!weir__chan_has_room(
+            chan, WEIR_CONTAINER_OF(first, struct weir__waiter, link)->weight));
+}
+
 void weir__chan_verify(struct weir_chan *chan)
 {
     const struct weir__wait *receiver, *sender;
@@ -133,9 +148,11 @@ void weir__chan_verify(struct weir_chan *chan)
     receiver = first_open(&chan->receivers.waiters);
     sender = first_open(&chan->senders.waiters);
     WEIR_ASSERT(chan->count <= chan->capacity);
-    if (receiver)
+    if (receiver && chan->policy != WEIR_CHAN_PROMISE)
         WEIR_ASSERT(chan->count == 0);
-    if (sender)
+    if (chan->weigh)
+        verify_weighed(chan);
+    else if (sender)
         WEIR_ASSERT(chan->count == chan->capacity);
     if (receiver && sender)
         WEIR_ASSERT(receiver == sender);
@@ -143,6 +160,7 @@ void weir__chan_verify(struct weir_chan *chan)
         WEIR_ASSERT(chan->count == 0);
         WEIR_ASSERT(weir__list_empty(&chan->senders.waiters));
         WEIR_ASSERT(weir__list_empty(&chan->receivers.waiters));
+        WEIR_ASSERT(weir__list_empty(&chan->watchers.waiters));
     }
     weir__lock_release(&chan->lock);
 }
