@@ -9,6 +9,7 @@
 
 #include <weir/async.h>
 #include <weir/base.h>
+#include <weir/breaker.h>
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>
@@ -16,6 +17,7 @@
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/mix.h>
+#include <weir/mult.h>
 #include <weir/net.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>

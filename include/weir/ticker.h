@@ -4,8 +4,8 @@
  * never pile up, and a slow handler makes them fewer, never faster.
  *
  *   delay   the period is counted from the end of the handling, which is the next call
- *   fixed   ticks lie on a fixed schedule, start + number * period; those that passed while the last
- *           one was handled are missed: they are counted, and never made up for
+ *   fixed   ticks lie on a fixed schedule, start + number * period; those that passed while the
+ *           last one was handled are missed: they are counted, and never made up for
  *
  * A ticker is plain memory of its owner, one task or thread at a time; it has no task and needs no
  * end. Its own time is never too early.
