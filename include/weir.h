@@ -21,6 +21,7 @@
 #include <weir/net.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
+#include <weir/pub.h>
 #include <weir/retry.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>

@@ -212,6 +212,22 @@ static inline void send_payload(struct weir_chan *chan, atomic_long *live)
     CHECK_SAME(weir_chan_send(chan, &payload, end_of_patience()), 0);
 }
 
+/* --- Scopes that are cancelled --- */
+
+static inline void cancel(struct weir_scope *scope)
+{
+    CHECK_SAME(weir_scope_cancel(scope), 0);
+    CHECK_SAME(weir_scope_join(scope, end_of_patience()), 0);
+}
+
+static inline struct weir_scope *make_scope(void)
+{
+    struct weir_scope *scope = NULL;
+
+    CHECK_SAME(weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, NULL), 0);
+    return scope;
+}
+
 /* --- Jams --- */
 
 /* A mult with a slow tap, full and with a delivery parked, and a fast one. */

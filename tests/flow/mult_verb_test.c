@@ -278,20 +278,6 @@ CASE(cancelled_verb_tells_the_truth, ON_TASKS, 0)
 
 /* --- Cancel of the mult --- */
 
-static void cancel(struct weir_scope *scope)
-{
-    CHECK_SAME(weir_scope_cancel(scope), 0);
-    CHECK_SAME(weir_scope_join(scope, end_of_patience()), 0);
-}
-
-static struct weir_scope *make_scope(void)
-{
-    struct weir_scope *scope = NULL;
-
-    CHECK_SAME(weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, NULL), 0);
-    return scope;
-}
-
 CASE(cancel_while_waiting, ON_TASKS, ANY_CAPACITY)
 {
     struct weir_chan *source = make_chan(scene->capacity, NULL);
