@@ -17,6 +17,7 @@
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/mix.h>
+#include <weir/mult.h>
 #include <weir/net.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>

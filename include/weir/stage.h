@@ -61,7 +61,7 @@ enum weir_stage_result {
 
 enum weir_stage_flag {
     WEIR_STAGE_KEEP_OPEN = 1 << 0,   /* the output is not closed at the end */
-    WEIR_STAGE_ABORT_INPUT = 1 << 1, /* an early end aborts the input, with the error if any */
+    WEIR_STAGE_ABORT_INPUT = 1 << 1, /* an end before the input's own aborts it, with the error */
 };
 
 /* What a stage does with its time, as it is declared to others. */
@@ -180,8 +180,9 @@ WEIR_API WEIR_MUST_CHECK int weir_split(struct weir_scope *scope, struct weir_ch
                                         const struct weir_stage_options *options);
 
 /* One element of each input, side by side, is one output element; ends with the first input that
- * does. What had been taken from the others then goes to their drop callbacks. At most
- * WEIR_SELECT_MAX - 1 inputs; none: the output is closed at once. */
+ * does. What had been taken from the others then goes to their drop callbacks, and with
+ * WEIR_STAGE_ABORT_INPUT they are aborted. At most WEIR_SELECT_MAX - 1 inputs; none: the output is
+ * closed at once. */
 WEIR_API WEIR_MUST_CHECK int weir_zip(struct weir_scope *scope, struct weir_chan *const *inputs,
                                       size_t count, struct weir_chan *output,
                                       const struct weir_stage_options *options);

@@ -169,18 +169,18 @@ static void note_end(struct weir__worker *worker, int code)
         crew->plan.verbs->let_go(worker);
 }
 
-/* The last worker: tells the neighbours. */
+/* The last worker: tells the neighbours. An input that has ended does not mind. */
 static void tell(const struct weir__crew *crew)
 {
     const struct weir__plan *plan = &crew->plan;
     unsigned flags = crew->stage->flags;
+    int reason = crew->early ? crew->error : crew->reason;
 
     for (size_t i = 0; i < WEIR__OUTPUT_MAX && !(flags & WEIR_STAGE_KEEP_OPEN); i++)
         if (plan->outputs[i])
-            weir_chan_close(plan->outputs[i], crew->early ? crew->error : crew->reason);
-    for (size_t i = 0; i < plan->input_count; i++)
-        if (crew->early && (flags & WEIR_STAGE_ABORT_INPUT))
-            weir_chan_abort(crew->inputs[i], crew->error);
+            weir_chan_close(plan->outputs[i], reason);
+    for (size_t i = 0; i < plan->input_count && (flags & WEIR_STAGE_ABORT_INPUT); i++)
+        weir_chan_abort(crew->inputs[i], reason);
     stop_others(crew);
 }
 

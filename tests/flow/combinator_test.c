@@ -195,6 +195,28 @@ CASE(case_197_zip_drops_what_is_left_over, EVERYWHERE, 0, 1, 7)
     RELEASE(output);
 }
 
+CASE(zip_tells_those_that_go_on, EVERYWHERE, 0, 1, 7)
+{
+    const struct weir_stage_options options = { .flags = WEIR_STAGE_ABORT_INPUT };
+    struct weir_chan *inputs[] = { make_chan(scene->capacity, NULL),
+                                   make_chan(scene->capacity, NULL) };
+    struct weir_chan *output = NULL;
+    struct feeder source = { 0 };
+    uint64_t row[2];
+
+    CHECK_SAME(weir_chan_create(&output, sizeof row, scene->capacity, NULL), 0);
+    CHECK_SAME(weir_zip(scene->scope, inputs, 2, output, &options), 0);
+    start_feeder(scene, &source, inputs[0], 1, scene->capacity + 2);
+    await_senders(inputs[0], 1);
+    weir_chan_close(inputs[1], -EIO);
+    CHECK_SAME(weir_chan_recv(output, row, end_of_patience()), -EIO);
+    actor_join(&source.actor);
+    CHECK_SAME(source.result, -EPIPE);
+    CHECK_SAME(await_end(inputs[0]), -EIO);
+    CHECK_SAME(await_end(inputs[1]), -EIO); /* its own, still */
+    RELEASE(inputs[0], inputs[1], output);
+}
+
 /* --- Merge --- */
 
 CASE(case_199_merge_stops_when_its_output_closes, EVERYWHERE, ANY_CAPACITY)
@@ -345,6 +367,7 @@ int main(void)
         cmocka_unit_test(split_ends_with_either_output),
         cmocka_unit_test(case_196_zip_of_four),
         cmocka_unit_test(case_197_zip_drops_what_is_left_over),
+        cmocka_unit_test(zip_tells_those_that_go_on),
         cmocka_unit_test(case_199_merge_stops_when_its_output_closes),
         cmocka_unit_test(merge_waits_on_none_after_its_output_closed),
         cmocka_unit_test(case_200_take_takes_no_more),

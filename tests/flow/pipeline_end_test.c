@@ -283,6 +283,25 @@ MODE_CASE(test_a_function_may_end_it, EVERYWHERE, ANY_CAPACITY)
     line_release(&line);
 }
 
+/* The one who sends hears of it before the one who watches. */
+CASE(test_a_closed_output_is_no_error_whoever_hears_first, ALONE, ANY_CAPACITY)
+{
+    struct line line = { .mode = WEIR_PIPELINE_TASK };
+    struct gates gates;
+
+    gates_init(&gates);
+    line_start(&line, scene, line.mode, echo_at_gate, &gates, NULL);
+    await_receivers(line.input, 1);
+    CHECK_SAME(try_send(line.input, 0), 0);
+    AWAIT(atomic_load(&gates.inside) == 1);
+    gate_open(&gates, 0);
+    weir_chan_close(line.output, 0);
+    CHECK_SAME(line_join(&line), 0);
+    expect_end(line.output, -EPIPE);
+    line_release(&line);
+    gates_term(&gates);
+}
+
 /* --- Cancels --- */
 
 /* A cancelled task that returns -ECANCELED is no failure to its scope. */
@@ -379,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_a_handler_skips_replaces_or_gives_up),
         cmocka_unit_test(test_an_async_function_may_fail_at_once),
         cmocka_unit_test(test_a_function_may_end_it),
+        cmocka_unit_test(test_a_closed_output_is_no_error_whoever_hears_first),
         cmocka_unit_test(test_cancel_of_one_that_waits_for_input),
         cmocka_unit_test(test_cancel_before_it_has_begun),
         cmocka_unit_test(test_cancel_of_those_that_work_or_wait_for_their_turn),

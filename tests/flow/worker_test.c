@@ -259,6 +259,63 @@ CASE(blocking_functions_run_on_the_pool, ON_TASKS, ANY_CAPACITY)
     release_all(chans, 4);
 }
 
+/* --- A pool without room: the function never runs, and the element is not lost --- */
+
+static int hold_thread(void *arg)
+{
+    AWAIT(atomic_load((atomic_bool *)arg));
+    return 0;
+}
+
+static int hold_pool(void *arg)
+{
+    return weir_pool_run(hold_thread, arg, WEIR_FOREVER);
+}
+
+static struct weir_pool_stats look_at_pool(void)
+{
+    struct weir_pool_stats stats;
+
+    CHECK_SAME(weir_pool_read_stats(&stats), 0);
+    return stats;
+}
+
+static int cancel_in_the_queue(void *arg)
+{
+    const struct weir_stage_options options = { .kind = WEIR_STAGE_BLOCKS };
+    struct weir_scope *scope = make_scope(WEIR_SCOPE_COLLECT);
+    struct weir_scope *holder = make_scope(WEIR_SCOPE_COLLECT);
+    struct ledger ledger = { 0 };
+    struct weir_chan *input = make_ledger_chan(1, &ledger);
+    struct weir_chan *output = make_chan(1, NULL);
+    atomic_ulong on_threads = 0;
+    atomic_bool over = false;
+
+    (void)arg;
+    CHECK_SAME(weir_spawn(holder, hold_pool, &over, NULL), 0);
+    AWAIT(look_at_pool().threads_busy == 1);
+    CHECK_SAME(weir_map(scope, input, output, note_thread, &on_threads, &options), 0);
+    fill(input, 1);
+    AWAIT(look_at_pool().queued == 1);
+    weir_scope_cancel(scope);
+    CHECK_SAME(weir_scope_join(scope, end_of_patience()), 0);
+    CHECK_SAME(await_end(output), -ECANCELED);
+    check_ledger(&ledger, 1);
+    CHECK_SAME(on_threads, 0);
+    atomic_store(&over, true);
+    CHECK_SAME(weir_scope_join(holder, end_of_patience()), 0);
+    RELEASE(input, output);
+    return 0;
+}
+
+static void a_job_cancelled_in_the_queue(void **state)
+{
+    const struct weir_options options = { .loop_count = 1, .pool_threads_max = 1 };
+
+    (void)state;
+    assert_int_equal(test_run(cancel_in_the_queue, NULL, &options), 0);
+}
+
 /* --- The group --- */
 
 int main(void)
@@ -271,6 +328,7 @@ int main(void)
         cmocka_unit_test(one_of_several_workers_fails),
         cmocka_unit_test(others_run_between_elements),
         cmocka_unit_test(blocking_functions_run_on_the_pool),
+        cmocka_unit_test(a_job_cancelled_in_the_queue),
     };
 
     return cmocka_run_group_tests(tests, set_stage, NULL);

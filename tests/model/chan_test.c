@@ -39,6 +39,148 @@ struct chapter {
     bool is_long;     /* not in the fast tier */
 };
 
+enum { MOST = SELECTS | ENDS | CANCELS };
+
+static const struct chapter sequences[] = {
+    {
+        .name = "2 calls, 1 end or cancel; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 2, 1 },
+                    .letters = { { SELECTS, PLAIN }, { ENDS | CANCELS } } },
+        .setup_end = PARKING,
+        .attains_all = true,
+    },
+    {
+        .name = "2 + 2 calls; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 2, 2 },
+                    .letters = { { PLAIN, PLAIN }, { PLAIN, PLAIN } } },
+        .setup_end = NO_PROMISE,
+        .attains_all = true,
+    },
+    {
+        .name = "2 + 2 calls with select; 1 loop",
+        .family = { .task_count = 2,
+                    .call_counts = { 2, 2 },
+                    .letters = { { SELECTS, SELECTS }, { SELECTS, SELECTS } } },
+        .setup_end = UNBUFFERED,
+    },
+    {
+        .name = "2 + 2 calls with select; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 2, 2 },
+                    .letters = { { SELECTS, SELECTS }, { SELECTS, SELECTS } } },
+        .setup_end = PARKING,
+        .attains_all = true,
+        .is_long = true,
+    },
+    {
+        .name = "2 + 2 calls with deadlines; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 2, 2 },
+                    .letters = { { PATIENCES, PATIENCES }, { PATIENCES, PATIENCES } } },
+        .setup_end = EMPTY,
+        .attains_all = true,
+        .is_long = true,
+    },
+    {
+        .name = "2 + 2 calls with ends and cancel; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 2, 2 },
+                    .letters = { { ENDS | CANCELS, ENDS | CANCELS },
+                                 { ENDS | CANCELS, ENDS | CANCELS } } },
+        .setup_end = PARKING,
+        .is_long = true,
+    },
+    {
+        .name = "2 + 1 calls; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 2, 1 },
+                    .letters = { { ALL & ~CANCELS, PLAIN }, { ALL } } },
+        .setup_end = EMPTY,
+        .attains_all = true,
+        .is_long = true,
+    },
+};
+
+static const struct chapter three_tasks[] = {
+    {
+        .name = "1 + 1 + 1 calls; 2 loops",
+        .family = { .task_count = 3,
+                    .loops = { 0, 0, 1 },
+                    .call_counts = { 1, 1, 1 },
+                    .letters = { { PLAIN }, { PLAIN }, { PLAIN } } },
+        .setup_end = NO_PROMISE,
+    },
+    {
+        .name = "1 + 1 calls on promises, 1 end or cancel; 2 loops",
+        .family = { .task_count = 3,
+                    .loops = { 0, 0, 1 },
+                    .call_counts = { 1, 1, 1 },
+                    .letters = { { PLAIN }, { PLAIN }, { ENDS | CANCELS } } },
+        .setup_first = NO_PROMISE,
+        .setup_end = EVERY_SETUP,
+    },
+    {
+        .name = "1 + 1 + 1 calls; 1 loop",
+        .family = { .task_count = 3,
+                    .call_counts = { 1, 1, 1 },
+                    .letters = { { MOST }, { MOST }, { MOST } } },
+        .setup_end = UNBUFFERED,
+    },
+    {
+        .name = "1 + 1 + 1 calls with select, ends and cancel; 2 loops",
+        .family = { .task_count = 3,
+                    .loops = { 0, 0, 1 },
+                    .call_counts = { 1, 1, 1 },
+                    .letters = { { MOST }, { MOST }, { MOST } } },
+        .setup_end = PARKING,
+        .is_long = true,
+    },
+    {
+        .name = "1 + 1 calls with select, 1 end or cancel; 2 loops",
+        .family = { .task_count = 3,
+                    .loops = { 0, 0, 1 },
+                    .call_counts = { 1, 1, 1 },
+                    .letters = { { SELECTS }, { SELECTS }, { ENDS | CANCELS } } },
+        .setup_end = EVERY_SETUP,
+        .is_long = true,
+    },
+};
+
+static const struct chapter every_two[] = {
+    {
+        .name = "1 + 1 calls; 1 loop",
+        .family = { .task_count = 2, .call_counts = { 1, 1 }, .letters = { { ALL }, { ALL } } },
+        .setup_end = PARKING,
+    },
+    {
+        .name = "1 + 1 calls; 2 loops",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 1, 1 },
+                    .letters = { { ALL }, { ALL } } },
+        .setup_end = PARKING,
+        .attains_all = true,
+    },
+    {
+        .name = "1 + 1 calls; 2 loops, also channels that let go",
+        .family = { .task_count = 2,
+                    .loops = { 0, 1 },
+                    .call_counts = { 1, 1 },
+                    .letters = { { ALL }, { ALL } } },
+        .setup_end = EVERY_SETUP,
+        .attains_all = true,
+        .is_long = true,
+    },
+};
+
 static bool is_full(void)
 {
     const char *tier = getenv("WEIR_TEST_TIER");
@@ -74,161 +216,20 @@ static void play_all(const struct chapter *chapters, size_t count)
 
 static void case_273_sequences_of_calls(void **state)
 {
-    static const struct chapter chapters[] = {
-        {
-            .name = "2 calls, 1 end or cancel; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 2, 1 },
-                        .letters = { { SELECTS, PLAIN }, { ENDS | CANCELS } } },
-            .setup_end = PARKING,
-            .attains_all = true,
-        },
-        {
-            .name = "2 + 2 calls; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 2, 2 },
-                        .letters = { { PLAIN, PLAIN }, { PLAIN, PLAIN } } },
-            .setup_end = NO_PROMISE,
-            .attains_all = true,
-        },
-        {
-            .name = "2 + 2 calls with select; 1 loop",
-            .family = { .task_count = 2,
-                        .call_counts = { 2, 2 },
-                        .letters = { { SELECTS, SELECTS }, { SELECTS, SELECTS } } },
-            .setup_end = UNBUFFERED,
-        },
-        {
-            .name = "2 + 2 calls with select; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 2, 2 },
-                        .letters = { { SELECTS, SELECTS }, { SELECTS, SELECTS } } },
-            .setup_end = PARKING,
-            .attains_all = true,
-            .is_long = true,
-        },
-        {
-            .name = "2 + 2 calls with deadlines; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 2, 2 },
-                        .letters = { { PATIENCES, PATIENCES }, { PATIENCES, PATIENCES } } },
-            .setup_end = EMPTY,
-            .attains_all = true,
-            .is_long = true,
-        },
-        {
-            .name = "2 + 2 calls with ends and cancel; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 2, 2 },
-                        .letters = { { ENDS | CANCELS, ENDS | CANCELS },
-                                     { ENDS | CANCELS, ENDS | CANCELS } } },
-            .setup_end = PARKING,
-            .is_long = true,
-        },
-        {
-            .name = "2 + 1 of all calls; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 2, 1 },
-                        .letters = { { ALL, PLAIN }, { ALL } } },
-            .setup_end = EMPTY,
-            .attains_all = true,
-            .is_long = true,
-        },
-    };
-
     (void)state;
-    play_all(chapters, COUNT_OF(chapters));
+    play_all(sequences, COUNT_OF(sequences));
 }
 
 static void case_273_three_tasks(void **state)
 {
-    enum { MOST = SELECTS | ENDS | CANCELS };
-    static const struct chapter chapters[] = {
-        {
-            .name = "1 + 1 + 1 calls; 2 loops",
-            .family = { .task_count = 3,
-                        .loops = { 0, 0, 1 },
-                        .call_counts = { 1, 1, 1 },
-                        .letters = { { PLAIN }, { PLAIN }, { PLAIN } } },
-            .setup_end = NO_PROMISE,
-        },
-        {
-            .name = "1 + 1 calls on promises, 1 end or cancel; 2 loops",
-            .family = { .task_count = 3,
-                        .loops = { 0, 0, 1 },
-                        .call_counts = { 1, 1, 1 },
-                        .letters = { { PLAIN }, { PLAIN }, { ENDS | CANCELS } } },
-            .setup_first = NO_PROMISE,
-            .setup_end = EVERY_SETUP,
-        },
-        {
-            .name = "1 + 1 + 1 calls; 1 loop",
-            .family = { .task_count = 3,
-                        .call_counts = { 1, 1, 1 },
-                        .letters = { { MOST }, { MOST }, { MOST } } },
-            .setup_end = UNBUFFERED,
-        },
-        {
-            .name = "1 + 1 + 1 calls with select, ends and cancel; 2 loops",
-            .family = { .task_count = 3,
-                        .loops = { 0, 0, 1 },
-                        .call_counts = { 1, 1, 1 },
-                        .letters = { { MOST }, { MOST }, { MOST } } },
-            .setup_end = PARKING,
-            .is_long = true,
-        },
-        {
-            .name = "1 + 1 calls with select, 1 end or cancel; 2 loops",
-            .family = { .task_count = 3,
-                        .loops = { 0, 0, 1 },
-                        .call_counts = { 1, 1, 1 },
-                        .letters = { { SELECTS }, { SELECTS }, { ENDS | CANCELS } } },
-            .setup_end = EVERY_SETUP,
-            .is_long = true,
-        },
-    };
-
     (void)state;
-    play_all(chapters, COUNT_OF(chapters));
+    play_all(three_tasks, COUNT_OF(three_tasks));
 }
 
 static void case_273_every_two_calls(void **state)
 {
-    static const struct chapter chapters[] = {
-        {
-            .name = "1 + 1 calls; 1 loop",
-            .family = { .task_count = 2, .call_counts = { 1, 1 }, .letters = { { ALL }, { ALL } } },
-            .setup_end = PARKING,
-        },
-        {
-            .name = "1 + 1 calls; 2 loops",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 1, 1 },
-                        .letters = { { ALL }, { ALL } } },
-            .setup_end = PARKING,
-            .attains_all = true,
-        },
-        {
-            .name = "1 + 1 calls; 2 loops, also channels that let go",
-            .family = { .task_count = 2,
-                        .loops = { 0, 1 },
-                        .call_counts = { 1, 1 },
-                        .letters = { { ALL }, { ALL } } },
-            .setup_end = EVERY_SETUP,
-            .attains_all = true,
-            .is_long = true,
-        },
-    };
-
     (void)state;
-    play_all(chapters, COUNT_OF(chapters));
+    play_all(every_two, COUNT_OF(every_two));
 }
 
 int main(void)

@@ -11,6 +11,9 @@
  *
  * A state is bytes: of the machine itself, with the channels, and of the stacks in use. So it can
  * be saved, compared and gone back to, and nothing that the code may depend on is left out.
+ *
+ * What it does not show: weak memory, since steps are in one order for all (TSan and the stress
+ * tests look at that), and plain threads, which have no loop.
  */
 #ifndef WEIR_TESTS_MODEL_MACHINE_H
 #define WEIR_TESTS_MODEL_MACHINE_H

@@ -16,10 +16,10 @@
 
 enum phase { OUTSIDE, INSIDE, PARKED, RESOLVED };
 
-/* A clause that waits, as a number. */
+/* Who waits to send, or to receive: clauses, the oldest first. */
 struct side {
     uint8_t count;
-    uint8_t waiters[WAITERS_MAX]; /* task * CLAUSES_MAX + clause, the oldest first */
+    uint8_t waiters[WAITERS_MAX]; /* each task * CLAUSES_MAX + clause */
 };
 
 struct channel {
