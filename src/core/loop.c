@@ -23,15 +23,6 @@ enum {
 __thread struct weir__loop *weir__loop_current __attribute__((tls_model("initial-exec")));
 __thread bool weir__loop_forked __attribute__((tls_model("initial-exec")));
 
-struct weir__random *weir__loop_random_of_thread(void)
-{
-    static __thread struct weir__random random;
-
-    if (!random.state[0] && !random.state[1])
-        weir__random_seed(&random);
-    return &random;
-}
-
 static void drain(struct weir__loop *loop)
 {
     struct weir__mail *mail = weir__mailbox_take(&loop->mailbox);

@@ -104,15 +104,6 @@ struct weir__runtime {
 /* The loop that runs on the calling thread; NULL on a plain thread. */
 extern __thread struct weir__loop *weir__loop_current __attribute__((tls_model("initial-exec")));
 
-/* The random numbers of a plain thread. */
-struct weir__random *weir__loop_random_of_thread(void);
-
-/* The random numbers of the calling loop, or thread. */
-static inline struct weir__random *weir__loop_random(void)
-{
-    return weir__loop_current ? &weir__loop_current->random : weir__loop_random_of_thread();
-}
-
 /* Whether this is a forked child, where weir may not be used. */
 extern __thread bool weir__loop_forked __attribute__((tls_model("initial-exec")));
 

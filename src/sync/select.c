@@ -126,7 +126,7 @@ static void unlock_all(const struct lock_set *set)
 
 static uint32_t random_below(uint32_t bound)
 {
-    return weir__random_below(weir__loop_random(), bound);
+    return weir__random_below(weir__wait_random(), bound);
 }
 
 /*
