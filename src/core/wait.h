@@ -39,6 +39,7 @@
 #define WEIR_CORE_WAIT_H
 
 #include "base/list.h"
+#include "base/point.h"
 #include "core/mailbox.h"
 #include "core/timer.h"
 
@@ -107,6 +108,7 @@ static inline bool weir__wait_claim(struct weir__wait *wait, int code)
 {
     int open = WEIR__WAIT_OPEN;
 
+    weir__point_pass(WEIR__POINT_CLAIM, wait);
     /* acq_rel: the winner sees what its owner wrote before begin, and the losers' reload of the
      * word sees the winner. Pairs with itself and with the acquire in park. */
     return atomic_compare_exchange_strong_explicit(&wait->word, &open, code, memory_order_acq_rel,

@@ -41,6 +41,7 @@ static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped
     if (chan->policy == WEIR_CHAN_DROP_OLDEST) {
         weir__chan_pop(chan, dropped);
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     } else if (dropped) {
         weir__chan_copy(chan, dropped, elem);
     }
@@ -49,19 +50,31 @@ static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped
     return WEIR_DROPPED;
 }
 
-static inline int offer(struct weir_chan *chan, const void *elem, void *dropped,
-                        struct weir__wait **wake)
+/* To the oldest receiver, if one can be claimed: the wait to be woken after the lock, or NULL. */
+static inline struct weir__wait *hand_over(struct weir_chan *chan, const void *elem)
 {
     struct weir__waiter *receiver = weir__waiter_claim_first(&chan->receivers.waiters);
 
-    if (receiver) {
-        weir__chan_copy(chan, receiver->elem, elem);
-        receiver->result = 0;
-        weir__chan_leave_side(&chan->receivers, receiver);
-        chan->received_total++;
-        *wake = receiver->wait;
-    } else if (chan->count < chan->capacity) {
+    if (WEIR_UNLIKELY(!receiver))
+        return NULL;
+    weir__chan_copy(chan, receiver->elem, elem);
+    receiver->result = 0;
+    weir__chan_leave_side(&chan->receivers, receiver);
+    chan->sent_total++;
+    chan->received_total++;
+    weir__event_note(chan, WEIR_EVENT_HANDED, NULL, receiver->wait);
+    return receiver->wait;
+}
+
+static inline int offer(struct weir_chan *chan, const void *elem, void *dropped,
+                        struct weir__wait **wake)
+{
+    *wake = hand_over(chan, elem);
+    if (*wake)
+        return 0;
+    if (chan->count < chan->capacity) {
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     } else {
         return offer_to_full(chan, elem, dropped);
     }
@@ -74,14 +87,17 @@ static inline int take(struct weir_chan *chan, void *elem, struct weir__wait **w
     bool buffered = chan->count > 0;
     struct weir__waiter *sender;
 
-    if (buffered)
+    if (buffered) {
         weir__chan_pop(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
+    }
     sender = weir__waiter_claim_first(&chan->senders.waiters);
     if (sender) {
         if (buffered)
             weir__chan_push(chan, sender->elem);
         else
             weir__chan_copy(chan, elem, sender->elem);
+        weir__event_note(chan, buffered ? WEIR_EVENT_SENT : WEIR_EVENT_HANDED, sender->wait, NULL);
         sender->result = 0;
         weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;
@@ -161,6 +177,14 @@ void weir__chan_fulfil(struct weir_chan *chan)
     weir__chan_unpin(chan);
 }
 
+/* Called under the lock, returns without it: the call is over. */
+static inline int settle(struct weir_chan *chan, int result, struct weir__wait *wake)
+{
+    weir__lock_release(&chan->lock);
+    weir__wait_settle(wake);
+    return result;
+}
+
 /* Parks on one side of the channel; called under the lock, returns without it. */
 static inline int park(struct weir_chan *chan, struct weir__chan_side *side, void *elem,
                        size_t weight, int64_t deadline_ns)
@@ -184,23 +208,38 @@ static inline int park(struct weir_chan *chan, struct weir__chan_side *side, voi
     return code;
 }
 
-/* Called under the lock, returns without it. */
+/* The ways of a call that could not be done at once: called under the lock, return without it. */
+
+static __attribute__((noinline)) int park_sender(struct weir_chan *chan, const void *elem,
+                                                 size_t weight, int64_t deadline_ns)
+{
+    int refusal = weir__wait_refuse(deadline_ns);
+
+    if (WEIR_UNLIKELY(refusal < 0))
+        return settle(chan, refusal, NULL);
+    return park(chan, &chan->senders, (void *)(uintptr_t)elem, weight, deadline_ns);
+}
+
 static __attribute__((noinline)) int send_locked(struct weir_chan *chan, const void *elem,
                                                  size_t weight, void *dropped, int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
     int result = weir__chan_offer(chan, elem, weight, dropped, &wake);
 
-    if (result == -EAGAIN) {
-        int refusal = weir__wait_refuse(deadline_ns);
+    if (result == -EAGAIN)
+        return park_sender(chan, elem, weight, deadline_ns);
+    return settle(chan, result, wake);
+}
 
-        if (refusal >= 0)
-            return park(chan, &chan->senders, (void *)(uintptr_t)elem, weight, deadline_ns);
-        result = refusal;
-    }
-    weir__lock_release(&chan->lock);
-    weir__wait_settle(wake);
-    return result;
+/* On a plain channel, where a receiver is parked. */
+static __attribute__((noinline)) int send_over(struct weir_chan *chan, const void *elem,
+                                               int64_t deadline_ns)
+{
+    struct weir__wait *wake = hand_over(chan, elem);
+
+    if (WEIR_UNLIKELY(!wake)) /* it has just left */
+        return send_locked(chan, elem, 0, NULL, deadline_ns);
+    return settle(chan, 0, wake);
 }
 
 static int send_prepared(struct weir_chan *chan, const void *elem, void *dropped,
@@ -258,11 +297,23 @@ int weir_chan_send(struct weir_chan *chan, const void *elem, int64_t deadline_ns
     if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
         return send_carefully(chan, elem, deadline_ns);
     weir__lock_acquire(&chan->lock);
-    if (!weir__chan_offer_fast(chan, elem))
+    if (WEIR_LIKELY(weir__chan_offer_fast(chan, elem)))
+        return settle(chan, 0, NULL);
+    if (WEIR_UNLIKELY(chan->special))
         return send_locked(chan, elem, 0, NULL, deadline_ns);
-    weir__lock_release(&chan->lock);
-    weir__wait_settle(NULL);
-    return 0;
+    if (weir__list_empty(&chan->receivers.waiters))
+        return park_sender(chan, elem, 0, deadline_ns);
+    return send_over(chan, elem, deadline_ns);
+}
+
+static __attribute__((noinline)) int park_receiver(struct weir_chan *chan, void *elem,
+                                                   int64_t deadline_ns)
+{
+    int refusal = weir__wait_refuse(deadline_ns);
+
+    if (WEIR_UNLIKELY(refusal < 0))
+        return settle(chan, refusal, NULL);
+    return park(chan, &chan->receivers, elem, 0, deadline_ns);
 }
 
 /* Called under the lock, returns without it. */
@@ -271,17 +322,11 @@ static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *e
 {
     struct weir__wait *wake = NULL;
     int result = weir__chan_take(chan, elem, &wake);
-    bool is_lent = result == 0 && chan->policy == WEIR_CHAN_PROMISE;
 
-    if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN) {
-        int refusal = weir__wait_refuse(deadline_ns);
-
-        if (refusal >= 0)
-            return park(chan, &chan->receivers, elem, 0, deadline_ns);
-        result = refusal;
-    }
+    if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN)
+        return park_receiver(chan, elem, deadline_ns);
     weir__lock_release(&chan->lock);
-    if (WEIR_UNLIKELY(is_lent))
+    if (WEIR_UNLIKELY(chan->policy == WEIR_CHAN_PROMISE) && result == 0)
         weir__chan_accept(chan, elem);
     weir__wait_settle(wake);
     return result;
@@ -339,9 +384,9 @@ int weir_chan_recv(struct weir_chan *chan, void *elem, int64_t deadline_ns)
     if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
         return recv_carefully(chan, elem, deadline_ns);
     weir__lock_acquire(&chan->lock);
-    if (!weir__chan_take_fast(chan, elem))
-        return recv_locked(chan, elem, deadline_ns);
-    weir__lock_release(&chan->lock);
-    weir__wait_settle(NULL);
-    return 0;
+    if (WEIR_LIKELY(weir__chan_take_fast(chan, elem)))
+        return settle(chan, 0, NULL);
+    if (chan->count == 0 && weir__list_empty(&chan->senders.waiters) && !chan->special)
+        return park_receiver(chan, elem, deadline_ns);
+    return recv_locked(chan, elem, deadline_ns);
 }

@@ -17,7 +17,7 @@
  *     `------------ abort -----------------^
  *
  * A parked waiter is unlinked by whoever claims it, and then does not touch the channel again: so
- * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. `waiting_count` counts
+ * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. The sides count
  * those that may still come back to the lock, `pins` others that will; the memory stays so long.
  *
  * Send and recv go one short way while `special` is 0. Weighed channels, promises, and those with
@@ -35,6 +35,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "core/park.h"
+#include "sync/events.h"
 
 #include <weir/chan.h>
 
@@ -69,11 +70,11 @@ enum weir__chan_watch {
 /* Senders, receivers or watchers: those that are parked, and what became of those before. */
 struct weir__chan_side {
     struct weir__list waiters; /* weir__waiter.link, oldest first */
-    size_t waiting_count;
-    size_t async_count;  /* of them */
+    uint64_t joined_total;
+    uint64_t left_total;
+    size_t async_count;  /* of those who wait */
     size_t handle_count; /* counted handles */
-    uint64_t parked_total;
-    uint64_t parked_ns;
+    int64_t parked_ns;   /* of those who left; two loops have two readings of the clock */
 };
 
 struct weir_chan {
@@ -98,6 +99,7 @@ struct weir_chan {
     size_t pins;      /* calls that touch it after a wait or a callback */
     size_t lent;      /* copies of a promise's element whose retain has not been called yet */
     bool owes_a_drop; /* of a promise's element, once none is lent */
+    uint64_t noted_in, noted_out; /* elements, where events are noted */
     /* Constant. */
     enum weir_chan_policy policy;
     weir_drop_fn *drop;
@@ -190,19 +192,23 @@ static inline void weir__chan_join_side(struct weir__chan_side *side, struct wei
 {
     waiter->since_ns = weir__wait_now();
     weir__list_append(&side->waiters, &waiter->link);
-    side->waiting_count++;
+    side->joined_total++;
+}
+
+/* Under the lock: how many wait, or may still come back to the lock. */
+static inline size_t weir__chan_waiting(const struct weir__chan_side *side)
+{
+    return (size_t)(side->joined_total - side->left_total);
 }
 
 /* Under the lock: a waiter was taken off the side's list. */
 static inline void weir__chan_leave_side(struct weir__chan_side *side,
                                          const struct weir__waiter *waiter)
 {
-    int64_t parked_ns = weir__wait_now() - waiter->since_ns;
-
-    side->waiting_count--;
-    side->async_count -= waiter->is_async;
-    side->parked_total++;
-    side->parked_ns += parked_ns > 0 ? (uint64_t)parked_ns : 0; /* two loops, two readings */
+    side->left_total++;
+    side->parked_ns += weir__wait_now() - waiter->since_ns;
+    if (WEIR_UNLIKELY(waiter->is_async))
+        side->async_count--;
 }
 
 /* After a wait that ended otherwise: takes the waiter back. Gives the memory up if it was last. */
@@ -259,6 +265,7 @@ static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *ele
                       chan->count >= chan->capacity))
         return false;
     weir__chan_push(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     chan->sent_total++;
     return true;
 }
@@ -269,6 +276,7 @@ static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
                       !weir__list_empty(&chan->senders.waiters)))
         return false;
     weir__chan_pop(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
     return true;
 }

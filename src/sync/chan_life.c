@@ -50,7 +50,7 @@ static size_t total_bytes(size_t elem_size, size_t capacity, bool is_weighed, si
 
 static void init_side(struct weir__chan_side *side)
 {
-    *side = (struct weir__chan_side){ .waiting_count = 0 };
+    *side = (struct weir__chan_side){ .joined_total = 0 };
     weir__list_init(&side->waiters);
 }
 
@@ -123,8 +123,8 @@ bool weir__chan_try_retain(struct weir_chan *chan)
 /* Under the lock: all that are parked on the channel. */
 static size_t parked_count(const struct weir_chan *chan)
 {
-    return chan->senders.waiting_count + chan->receivers.waiting_count +
-           chan->watchers.waiting_count;
+    return weir__chan_waiting(&chan->senders) + weir__chan_waiting(&chan->receivers) +
+           weir__chan_waiting(&chan->watchers);
 }
 
 /* Under the lock: nobody can come back to it any more. */

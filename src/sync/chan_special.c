@@ -33,6 +33,7 @@ void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake)
         if (!weir__waiter_claim(sender))
             continue;
         push_weighed(chan, sender->elem, sender->weight);
+        weir__event_note(chan, WEIR_EVENT_SENT, sender->wait, NULL);
         sender->result = 0;
         weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;
@@ -56,6 +57,7 @@ static int offer_weighed(struct weir_chan *chan, const void *elem, size_t weight
     if (!weir__list_empty(&chan->senders.waiters) || !weir__chan_has_room(chan, weight))
         return -EAGAIN;
     push_weighed(chan, elem, weight);
+    weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     chan->sent_total++;
     return 0;
 }
@@ -66,6 +68,7 @@ static int take_weighed(struct weir_chan *chan, void *elem, struct weir__wait **
         return chan->state == WEIR__CHAN_OPEN ? -EAGAIN : chan->reason;
     chan->weight -= chan->weights[chan->head];
     weir__chan_pop(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
     weir__chan_admit(chan, wake);
     return 0;
@@ -78,6 +81,7 @@ static int offer_promise(struct weir_chan *chan, const void *elem, void *dropped
     chan->sent_total++;
     if (chan->count == 0) {
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
         chan->pins++; /* see weir__chan_fulfil */
         return 0;
     }
@@ -92,6 +96,7 @@ static int take_promise(struct weir_chan *chan, void *elem)
     if (chan->count == 0)
         return chan->state == WEIR__CHAN_OPEN ? -EAGAIN : chan->reason;
     weir__chan_copy(chan, elem, chan->buffer);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
     chan->lent += chan->retain != NULL;
     return 0;

@@ -77,6 +77,11 @@ int weir_chan_walk(weir_chan_visit_fn *visit, void *context)
     return taken > INT_MAX ? INT_MAX : (int)taken;
 }
 
+static uint64_t parked_ns(const struct weir__chan_side *side)
+{
+    return side->parked_ns > 0 ? (uint64_t)side->parked_ns : 0;
+}
+
 int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
 {
     if (!chan || !stats)
@@ -85,18 +90,18 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
     *stats = (struct weir_chan_stats){
         .count = chan->count,
         .capacity = chan->capacity,
-        .waiting_senders = chan->senders.waiting_count,
-        .waiting_receivers = chan->receivers.waiting_count,
+        .waiting_senders = weir__chan_waiting(&chan->senders),
+        .waiting_receivers = weir__chan_waiting(&chan->receivers),
         .sent_total = chan->sent_total,
         .received_total = chan->received_total,
         .dropped_total = chan->dropped_total,
         .count_max = chan->count_max,
         .weight = chan->weight,
         .weight_limit = chan->weight_limit,
-        .parked_senders_total = chan->senders.parked_total,
-        .parked_receivers_total = chan->receivers.parked_total,
-        .parked_senders_ns = chan->senders.parked_ns,
-        .parked_receivers_ns = chan->receivers.parked_ns,
+        .parked_senders_total = chan->senders.left_total,
+        .parked_receivers_total = chan->receivers.left_total,
+        .parked_senders_ns = parked_ns(&chan->senders),
+        .parked_receivers_ns = parked_ns(&chan->receivers),
         .senders = chan->senders.handle_count,
         .receivers = chan->receivers.handle_count,
         .closed = chan->state != WEIR__CHAN_OPEN,

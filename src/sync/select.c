@@ -6,6 +6,8 @@
  * other, and held over the whole scan and the arming: select acts on one instant. A parked select
  * is claimed by peers through its wait, each holding only its own channel's lock.
  */
+#include "sync/select.h"
+
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
@@ -24,6 +26,7 @@ struct selection {
     struct weir_clause *clauses;
     size_t count;
     unsigned flags;
+    struct weir__lock **locks; /* the caller's room for `count` of them, or NULL */
 };
 
 /* The locks of all clauses, distinct, by address. */
@@ -45,8 +48,7 @@ static inline int check(const struct weir_clause *clauses, size_t count, unsigne
     bool any = deadline_ns != WEIR_FOREVER;
     int is_careful = 0;
 
-    if (WEIR_UNLIKELY(count > WEIR_SELECT_MAX || (count && !clauses) ||
-                      (flags & ~(unsigned)WEIR_SELECT_PRIORITY)))
+    if (WEIR_UNLIKELY((count && !clauses) || (flags & ~(unsigned)WEIR_SELECT_PRIORITY)))
         return -EINVAL;
     for (size_t i = 0; i < count; i++) {
         const struct weir_clause_verbs *verbs = clauses[i].verbs;
@@ -122,15 +124,9 @@ static void unlock_all(const struct lock_set *set)
         weir__lock_release(set->locks[i - 1]);
 }
 
-static __thread struct weir__random thread_random;
-
 static uint32_t random_below(uint32_t bound)
 {
-    struct weir__random *random = weir__loop_current ? &weir__loop_current->random : &thread_random;
-
-    if (WEIR_UNLIKELY(!random->state[0] && !random->state[1]))
-        weir__random_seed(random);
-    return weir__random_below(random, bound);
+    return weir__random_below(weir__wait_random(), bound);
 }
 
 /*
@@ -218,20 +214,20 @@ static int choose_under(const struct lock_set *set, const struct selection *sele
     return refusal;
 }
 
-/* With room for the locks: on the stack while they are few. */
+/* With room for the locks: the caller's, or on the stack while they are few. */
 static __attribute__((noinline)) int choose(const struct selection *selection, int64_t deadline_ns)
 {
     struct weir__lock *few[SMALL_COUNT];
-    struct lock_set set = { .locks = few };
+    struct lock_set set = { .locks = selection->locks ? selection->locks : few };
     int code;
 
-    if (selection->count > SMALL_COUNT)
+    if (set.locks == few && selection->count > SMALL_COUNT)
         set.locks = weir__memory_alloc(NULL, selection->count * sizeof *set.locks);
     if (!set.locks)
         return -ENOBUFS;
     collect_locks(&set, selection);
     code = choose_under(&set, selection, deadline_ns);
-    if (set.locks != few)
+    if (set.locks != few && set.locks != selection->locks)
         weir__memory_free(set.locks);
     return code;
 }
@@ -281,7 +277,8 @@ static __attribute__((noinline)) int choose_carefully(const struct selection *se
     return code;
 }
 
-int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
+static inline int run(struct weir_clause *clauses, size_t count, unsigned flags,
+                      int64_t deadline_ns, struct weir__lock **locks)
 {
     int is_careful = check(clauses, count, flags, deadline_ns);
     struct selection selection;
@@ -295,13 +292,34 @@ int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64
     code = count && !is_careful ? try_one(clauses, count, flags) : -EAGAIN;
     if (WEIR_LIKELY(code >= 0))
         return code;
-    selection = (struct selection){ .clauses = clauses, .count = count, .flags = flags };
+    selection = (struct selection){
+        .clauses = clauses,
+        .count = count,
+        .flags = flags,
+        .locks = locks,
+    };
     return is_careful ? choose_carefully(&selection, deadline_ns) : choose(&selection, deadline_ns);
+}
+
+int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
+{
+    if (WEIR_UNLIKELY(count > WEIR_SELECT_MAX))
+        return -EINVAL;
+    return run(clauses, count, flags, deadline_ns, NULL);
+}
+
+int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned flags,
+                           int64_t deadline_ns, struct weir__lock **locks)
+{
+    return run(clauses, count, flags, deadline_ns, locks);
 }
 
 static bool timer_ready(const struct weir_clause *clause)
 {
-    return clause->deadline_ns != INT64_MAX && clause->deadline_ns <= weir__wait_now();
+    if (clause->deadline_ns == INT64_MAX)
+        return false;
+    /* The loop's reading is never ahead of the clock: what it calls due is. */
+    return clause->deadline_ns <= weir__wait_now() || clause->deadline_ns <= weir__clock_now();
 }
 
 static bool timer_try(struct weir_clause *clause, struct weir__wait **wake)

@@ -9,7 +9,7 @@ static size_t watchers_of(struct weir_chan *chan)
     size_t count;
 
     weir__lock_acquire(&chan->lock);
-    count = chan->watchers.waiting_count;
+    count = chan->watchers.joined_total;
     weir__lock_release(&chan->lock);
     return count;
 }
