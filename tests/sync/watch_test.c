@@ -9,7 +9,7 @@ static size_t watchers_of(struct weir_chan *chan)
     size_t count;
 
     weir__lock_acquire(&chan->lock);
-    count = chan->watchers.joined_total;
+    count = weir__chan_waiting(&chan->watchers);
     weir__lock_release(&chan->lock);
     return count;
 }
