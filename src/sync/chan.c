@@ -322,11 +322,12 @@ static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *e
 {
     struct weir__wait *wake = NULL;
     int result = weir__chan_take(chan, elem, &wake);
+    bool is_lent = result == 0 && chan->policy == WEIR_CHAN_PROMISE;
 
     if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN)
         return park_receiver(chan, elem, deadline_ns);
     weir__lock_release(&chan->lock);
-    if (WEIR_UNLIKELY(chan->policy == WEIR_CHAN_PROMISE) && result == 0)
+    if (WEIR_UNLIKELY(is_lent)) /* any other may be gone by now */
         weir__chan_accept(chan, elem);
     weir__wait_settle(wake);
     return result;

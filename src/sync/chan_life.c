@@ -361,6 +361,14 @@ int weir_chan_release(struct weir_chan *chan)
     return parked ? -EBUSY : 0;
 }
 
+/* What keeps a handle from being opened or closed. */
+static int check_handle(const struct weir_chan *chan)
+{
+    if (!chan)
+        return -EINVAL;
+    return weir__loop_forked ? -EOWNERDEAD : 0;
+}
+
 static int open_handle(struct weir_chan *chan, struct weir__chan_side *side)
 {
     int result = -EPIPE;
@@ -377,22 +385,27 @@ static int open_handle(struct weir_chan *chan, struct weir__chan_side *side)
 
 int weir_chan_open_sender(struct weir_chan *chan)
 {
-    return chan ? open_handle(chan, &chan->senders) : -EINVAL;
+    int error = check_handle(chan);
+
+    return error < 0 ? error : open_handle(chan, &chan->senders);
 }
 
 int weir_chan_open_receiver(struct weir_chan *chan)
 {
-    return chan ? open_handle(chan, &chan->receivers) : -EINVAL;
+    int error = check_handle(chan);
+
+    return error < 0 ? error : open_handle(chan, &chan->receivers);
 }
 
 /* The count and what follows from it are one step: nobody can open a handle in between. */
 int weir_chan_close_sender(struct weir_chan *chan)
 {
     struct weir__wait *wake = NULL;
+    int error = check_handle(chan);
     bool ends;
 
-    if (!chan)
-        return -EINVAL;
+    if (error < 0)
+        return error;
     weir__lock_acquire(&chan->lock);
     if (chan->senders.handle_count == 0) {
         weir__lock_release(&chan->lock);
@@ -411,10 +424,11 @@ int weir_chan_close_sender(struct weir_chan *chan)
 int weir_chan_close_receiver(struct weir_chan *chan)
 {
     struct aborting aborting;
+    int error = check_handle(chan);
     bool ends;
 
-    if (!chan)
-        return -EINVAL;
+    if (error < 0)
+        return error;
     weir__lock_acquire(&chan->lock);
     if (chan->receivers.handle_count == 0) {
         weir__lock_release(&chan->lock);

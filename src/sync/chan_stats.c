@@ -54,6 +54,8 @@ int weir_chan_walk(weir_chan_visit_fn *visit, void *context)
 
     if (!visit)
         return -EINVAL;
+    if (weir__loop_forked)
+        return -EOWNERDEAD; /* the list may be locked for ever */
     for (;;) {
         taken = retain_named(chans, capacity, &count);
         if (count <= capacity)

@@ -273,7 +273,7 @@ CASE(case_142_expired_put_was_not_delivered, EVERYWHERE, 0, 1)
 {
     struct flow flow = {
         .chan = make_chan(scene->capacity, NULL),
-        .count = (uint64_t)test_rounds(2000, 200000, 200000),
+        .count = (uint64_t)test_rounds(10000, 200000, 200000),
     };
     struct actor sender;
     uint64_t random = 2;
