@@ -16,6 +16,7 @@
 #include <weir/descriptor.h>
 #include <weir/events.h>
 #include <weir/file.h>
+#include <weir/flow.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/net.h>
