@@ -42,7 +42,8 @@ enum {
     MEMORY_SLACK_BYTES = 1 << 20,
 };
 
-/* --- The service ------------------------------------------------------------------------------- */
+/* --- The service -------------------------------------------------------------------------------
+ * */
 
 struct payment {
     uint64_t id;
@@ -65,9 +66,14 @@ struct counts {
     uint64_t offered, refused, invalid, declined, failed, expired, paid;
 };
 
+enum chan { INCOMING, VALID, PAID, ERRORS, CHANS };
+
+static const char *const chan_names[CHANS] = { "incoming", "valid", "paid", "errors" };
+
 struct service {
     struct plan plan;
-    struct weir_chan *incoming, *valid, *paid, *errors, *bank;
+    struct weir_chan *chans[CHANS];
+    struct weir_chan *bank;
     struct weir_retry *retry;
     struct weir_breaker *breaker;
     struct weir_stage *stages[STAGES];
@@ -88,7 +94,8 @@ static int must(int result, const char *what)
     return result;
 }
 
-/* --- The bank: a port, and handlers that take their time --------------------------------------- */
+/* --- The bank: a port, and handlers that take their time ---------------------------------------
+ * */
 
 static int charge(const void *request, void *response, void *context)
 {
@@ -128,7 +135,8 @@ static int call_through_breaker(void *arg, int64_t deadline_ns)
     return weir_breaker_run(attempt->service->breaker, call_bank, arg, deadline_ns);
 }
 
-/* --- The stages -------------------------------------------------------------------------------- */
+/* --- The stages --------------------------------------------------------------------------------
+ * */
 
 /* What cannot be done goes to the errors, with its reason; those are drained without pause. */
 static int fail(struct service *service, const struct payment *payment, int error)
@@ -138,7 +146,7 @@ static int fail(struct service *service, const struct payment *payment, int erro
 
     failed.error = error;
     weir_shield_enter(); /* accounted for, whatever happens */
-    result = weir_chan_send(service->errors, &failed, WEIR_FOREVER);
+    result = weir_chan_send(service->chans[ERRORS], &failed, WEIR_FOREVER);
     weir_shield_leave();
     return result < 0 ? result : WEIR_SKIP;
 }
@@ -197,17 +205,19 @@ static int notify_all(void *arg)
 {
     struct service *service = arg;
 
-    return must(weir_reduce(service->paid, notify, service, 0, WEIR_FOREVER), "notify");
+    return must(weir_reduce(service->chans[PAID], notify, service, 0, WEIR_FOREVER), "notify");
 }
 
 static int count_errors(void *arg)
 {
     struct service *service = arg;
 
-    return must(weir_reduce(service->errors, count_error, service, 0, WEIR_FOREVER), "errors");
+    return must(weir_reduce(service->chans[ERRORS], count_error, service, 0, WEIR_FOREVER),
+                "errors");
 }
 
-/* --- The source: open loop, each payment at its due time, refused when there is no room -------- */
+/* --- The source: open loop, each payment at its due time, refused when there is no room --------
+ * */
 
 static volatile sig_atomic_t asked_to_stop;
 
@@ -232,7 +242,7 @@ static void offer(struct service *service, uint64_t id, int64_t due_ns)
         .deadline_ns = due_ns + (int64_t)PAYMENT_MS * NS_PER_MS,
         .cents = (int64_t)(id % 10007) - 1, /* a few are not valid */
     };
-    int result = weir_chan_send(service->incoming, &payment, WEIR_NOW);
+    int result = weir_chan_send(service->chans[INCOMING], &payment, WEIR_NOW);
 
     service->counts.offered++;
     if (result == -EAGAIN)
@@ -262,10 +272,11 @@ static int source(void *arg)
         must(weir_sleep(weir_in_us(TICK_US)), "source");
     }
     atomic_store(&service->bank_is_dead, false);
-    return weir_chan_close(service->incoming, 0);
+    return weir_chan_close(service->chans[INCOMING], 0);
 }
 
-/* --- What is seen while it runs ---------------------------------------------------------------- */
+/* --- What is seen while it runs ----------------------------------------------------------------
+ * */
 
 /* On the pool: procfs may block. */
 static int read_resident(void *arg)
@@ -337,7 +348,8 @@ static int watch(void *arg)
     return 0;
 }
 
-/* --- The verdict ------------------------------------------------------------------------------- */
+/* --- The verdict -------------------------------------------------------------------------------
+ * */
 
 /* The highest p99 of the seconds [from, to). */
 static double worst_p99_us(const struct service *service, int from, int to)
@@ -413,24 +425,15 @@ static bool check_all(const struct service *service)
     return good;
 }
 
-/* --- Building it up, and taking it down -------------------------------------------------------- */
+/* --- Building it up, and taking it down --------------------------------------------------------
+ * */
 
 static void make_channels(struct service *service)
 {
-    const struct {
-        struct weir_chan **chan;
-        const char *name;
-    } rows[] = {
-        { &service->incoming, "incoming" },
-        { &service->valid, "valid" },
-        { &service->paid, "paid" },
-        { &service->errors, "errors" },
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        must(weir_chan_create(rows[i].chan, sizeof(struct payment), QUEUE,
-                              &(struct weir_chan_options){ .name = rows[i].name }),
-             rows[i].name);
+    for (int i = 0; i < CHANS; i++)
+        must(weir_chan_create(&service->chans[i], sizeof(struct payment), QUEUE,
+                              &(struct weir_chan_options){ .name = chan_names[i] }),
+             chan_names[i]);
     must(weir_port_create(&service->bank, "bank", sizeof(struct payment), 0), "bank");
 }
 
@@ -461,10 +464,10 @@ static void make_policies(struct service *service)
 
 static void start_line(struct service *service, struct weir_scope *line)
 {
-    must(weir_map(line, service->incoming, service->valid, validate, service,
+    must(weir_map(line, service->chans[INCOMING], service->chans[VALID], validate, service,
                   &(struct weir_stage_options){ .name = "validate", .stage = &service->stages[0] }),
          "validate");
-    must(weir_map(line, service->valid, service->paid, process, service,
+    must(weir_map(line, service->chans[VALID], service->chans[PAID], process, service,
                   &(struct weir_stage_options){
                       .name = "process", .parallelism = WORKERS, .stage = &service->stages[1] }),
          "process");
@@ -491,10 +494,8 @@ static void print_line(struct service *service)
 
 static void let_go(struct service *service)
 {
-    weir_chan_release(service->incoming);
-    weir_chan_release(service->valid);
-    weir_chan_release(service->paid);
-    weir_chan_release(service->errors);
+    for (int i = 0; i < CHANS; i++)
+        weir_chan_release(service->chans[i]);
     weir_chan_release(service->bank);
     weir_retry_release(service->retry);
     weir_breaker_release(service->breaker);
@@ -521,7 +522,7 @@ static int serve(void *arg)
     must(weir_spawn(line, source, service, NULL), "source");
 
     must(weir_scope_join(line, WEIR_FOREVER), "line");
-    must(weir_chan_close(service->errors, 0), "errors");
+    must(weir_chan_close(service->chans[ERRORS], 0), "errors");
     must(weir_scope_join(errors, WEIR_FOREVER), "errors");
     must(weir_chan_close(service->bank, 0), "bank");
     must(weir_scope_join(bank, WEIR_FOREVER), "bank");

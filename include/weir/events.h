@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of single elements through channels, for those who look for one: which loop sent it, which
- * handed it over, which received it. Only in a library built with -DWEIR_EVENTS=ON; in any other
- * these calls return -ENOTSUP and channels contain no trace of it.
+ * The way of single elements through channels, for those who look for one: which loop sent it,
+ * which handed it over, which received it. Only in a library built with -DWEIR_EVENTS=ON; in any
+ * other these calls return -ENOTSUP and channels contain no trace of it.
  *
  * Events go to one bounded ring of the process. What comes when it is full is lost, and counted.
  *

@@ -21,8 +21,8 @@
 #include "fiber/overflow.h"
 #include "io/io.h"
 #include "pool/pool.h"
-#include "sync/async.h"
 #include "runtime/options.h"
+#include "sync/async.h"
 
 #include <weir/runtime.h>
 

@@ -7,7 +7,8 @@
  *   a receiver that can be claimed is parked  =>  the buffer is empty, and no sender is parked
  *                                                    but one of the same select; or it is a promise
  *                                                    just kept, still to be handed out
- *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0); by weight:
+ *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0); by
+ * weight:
  *                                                    there is no room for the first of them
  *   state is CLOSED or ABORTED                =>  no receiver is parked
  *   state is ABORTED                          =>  the buffer is empty, no sender is parked

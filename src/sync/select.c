@@ -40,8 +40,8 @@ static bool enabled(const struct weir_clause *clause)
     return clause->verbs != NULL;
 }
 
-/* Whether the call makes sense and one clause could win: 0, 1 when a clause has a prepare or finish,
- * or -EINVAL. */
+/* Whether the call makes sense and one clause could win: 0, 1 when a clause has a prepare or
+ * finish, or -EINVAL. */
 static inline int check(const struct weir_clause *clauses, size_t count, unsigned flags,
                         int64_t deadline_ns)
 {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The table in weir/flow.h for people who know core.async is whole, and compiled: its names are those
-# of the API of core.async 1.8, each stands beside an example, and what it is here exists.
+# The table in weir/flow.h for people who know core.async is whole, and compiled: its names are
+# those of the API of core.async 1.8, each stands beside an example, and what it is here exists.
 set -eu
 cd "$WEIR_SOURCE_DIR"
 api="<! <!! >! >!! admix alt! alt!! alts! alts!! buffer chan close! do-alts dropping-buffer filter<

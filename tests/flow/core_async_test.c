@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For people who know core.async: each name of its API as it is written with weir. The names stand in
- * comments beside what they are here; core_async_names_test.sh compares them with the table in
+ * For people who know core.async: each name of its API as it is written with weir. The names stand
+ * in comments beside what they are here; core_async_names_test.sh compares them with the table in
  * weir/flow.h. Each example runs as a task, and checks what it says.
  */
 #include "support/support.h"
@@ -85,7 +85,8 @@ static void let_go(struct weir_chan *first, struct weir_chan *second, struct wei
 /* The scope that go blocks and stages of an example live in. */
 static struct weir_scope *scope;
 
-/* --- Channels and buffers ---------------------------------------------------------------------- */
+/* --- Channels and buffers ----------------------------------------------------------------------
+ * */
 
 static void channels(void)
 {
@@ -169,7 +170,8 @@ static void selects(void)
     let_go(empty, full, NULL);
 }
 
-/* --- Tasks ------------------------------------------------------------------------------------- */
+/* --- Tasks -------------------------------------------------------------------------------------
+ * */
 
 static int count_to_ten(void *arg)
 {
@@ -202,7 +204,8 @@ static void tasks(void)
     CHECK_EQUAL(weir_sleep(weir_in_ms(1)), 0);
 }
 
-/* --- Stages ------------------------------------------------------------------------------------ */
+/* --- Stages ------------------------------------------------------------------------------------
+ * */
 
 static int add_one(const void *source, void *target, void *context)
 {
@@ -388,7 +391,8 @@ static void partitioning(void)
     let_go(source, runs, NULL);
 }
 
-/* --- Pipelines --------------------------------------------------------------------------------- */
+/* --- Pipelines ---------------------------------------------------------------------------------
+ * */
 
 static int begin_later(const void *source, struct weir_chan *results, void *context)
 {
@@ -426,7 +430,8 @@ static void pipelines(void)
     let_go(source, target, NULL);
 }
 
-/* --- One to many, many to one ------------------------------------------------------------------ */
+/* --- One to many, many to one ------------------------------------------------------------------
+ * */
 
 static void multiplying(void)
 {
@@ -497,7 +502,8 @@ static void mixing(void)
     let_go(first, second, target);
 }
 
-/* --- Running them ------------------------------------------------------------------------------ */
+/* --- Running them ------------------------------------------------------------------------------
+ * */
 
 static int run_example(void *arg)
 {

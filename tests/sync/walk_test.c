@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is read of channels: the walk over all that have a name, and the figures of one (case 286). */
+/* What is read of channels: the walk over all that have a name, and the figures of one (case 286).
+ * */
 #include "base/memory.h"
 #include "sync/fixture.h"
 

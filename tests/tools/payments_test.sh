@@ -16,7 +16,7 @@ fi
 cat "$log"
 [ -z "${bad-}" ]
 grep -q '^holds: every payment is accounted for' "$log"
-! grep -q '^BROKEN' "$log"
+grep -q '^BROKEN' "$log" && exit 1
 paid=$(sed -n 's/.* paid \([0-9]*\) invalid.*/\1/p' "$log" | tail -n 1)
 [ "$paid" -gt 20000 ]
 
