@@ -8,10 +8,10 @@
 
 /*
  * Between the verbs, a send clause that may drop keeps room for the dropped element: in its scratch
- * words, or, for larger elements, in a block; its waiter, which is never armed, has the place. It is
- * always ready, so its select never parks; so is a receive that lends a promise's element. After a
- * park, and after a send that was received, the channel may be gone: no other clause touches it in
- * finish.
+ * words, or, for larger elements, in a block; its waiter, which is never armed, has the place. It
+ * is always ready, so its select never parks; so is a receive that lends a promise's element. After
+ * a park, and after a send that was received, the channel may be gone: no other clause touches it
+ * in finish.
  */
 static int send_unparking_prepare(struct weir_clause *clause)
 {
