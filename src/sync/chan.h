@@ -74,7 +74,7 @@ struct weir__chan_side {
     uint64_t left_total;
     size_t async_count;  /* of those who wait */
     size_t handle_count; /* counted handles */
-    int64_t parked_ns;   /* of those who left; two loops have two readings of the clock */
+    uint64_t parked_ns;  /* of those who left */
 };
 
 struct weir_chan {
@@ -205,8 +205,11 @@ static inline size_t weir__chan_waiting(const struct weir__chan_side *side)
 static inline void weir__chan_leave_side(struct weir__chan_side *side,
                                          const struct weir__waiter *waiter)
 {
+    int64_t parked_ns = weir__wait_now() - waiter->since_ns;
+
     side->left_total++;
-    side->parked_ns += weir__wait_now() - waiter->since_ns;
+    if (parked_ns > 0) /* in another turn; and two loops have two readings */
+        side->parked_ns += (uint64_t)parked_ns;
     if (WEIR_UNLIKELY(waiter->is_async))
         side->async_count--;
 }

@@ -77,11 +77,6 @@ int weir_chan_walk(weir_chan_visit_fn *visit, void *context)
     return taken > INT_MAX ? INT_MAX : (int)taken;
 }
 
-static uint64_t parked_ns(const struct weir__chan_side *side)
-{
-    return side->parked_ns > 0 ? (uint64_t)side->parked_ns : 0;
-}
-
 int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
 {
     if (!chan || !stats)
@@ -100,8 +95,8 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
         .weight_limit = chan->weight_limit,
         .parked_senders_total = chan->senders.left_total,
         .parked_receivers_total = chan->receivers.left_total,
-        .parked_senders_ns = parked_ns(&chan->senders),
-        .parked_receivers_ns = parked_ns(&chan->receivers),
+        .parked_senders_ns = chan->senders.parked_ns,
+        .parked_receivers_ns = chan->receivers.parked_ns,
         .senders = chan->senders.handle_count,
         .receivers = chan->receivers.handle_count,
         .closed = chan->state != WEIR__CHAN_OPEN,

@@ -33,11 +33,6 @@ void weir__lock_contend(struct weir__lock *lock)
     machine_fail("a lock is taken by its own thread again");
 }
 
-struct weir__random *weir__loop_random_of_thread(void)
-{
-    machine_fail("a plain thread draws");
-}
-
 /* --- Loops --- */
 
 void weir__sched_park(struct weir__loop *loop)
