@@ -7,9 +7,8 @@
  *   a receiver that can be claimed is parked  =>  the buffer is empty, and no sender is parked
  *                                                    but one of the same select; or it is a promise
  *                                                    just kept, still to be handed out
- *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0); by
- * weight:
- *                                                    there is no room for the first of them
+ *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0); where
+ *                                                    weight counts, the first of them has no room
  *   state is CLOSED or ABORTED                =>  no receiver is parked
  *   state is ABORTED                          =>  the buffer is empty, no sender is parked
  *

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is read of channels: the walk over all that have a name, and the figures of one (case 286).
- * */
+/* What is read of channels: a walk over all that have a name, and the figures of one (case 286). */
 #include "base/memory.h"
 #include "sync/fixture.h"
 

@@ -183,8 +183,7 @@ CASE(parked_receiver_takes_any_weight, EVERYWHERE, 1, 7)
     weir_chan_release(chan);
 }
 
-/* A receiver that had left already is found by the send: the element is buffered with its weight.
- * */
+/* The send finds a receiver that had left already: the element is buffered with its weight. */
 CASE(receiver_that_had_left_costs_nothing, ALONE, 2)
 {
     struct weir_chan *chan = make_weighed(scene->capacity);
@@ -192,8 +191,7 @@ CASE(receiver_that_had_left_costs_nothing, ALONE, 2)
 
     begin_recv(scene, &take, chan);
     CHECK_SAME(weir_task_cancel(take.actor.task), 0);
-    /* The cancel is in the mailbox: it claims when this loop next turns, and the task runs after.
-     * */
+    /* The cancel is in the mailbox: it claims when this loop turns, and the task runs after. */
     while (weir__wait_is_open(&take.actor.task->wait))
         weir__loop_turn(weir__loop_current);
     CHECK_SAME(look(chan).waiting_receivers, 1);
