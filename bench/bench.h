@@ -66,9 +66,11 @@ struct trial {
 /* What a contender of each family is. */
 struct file_job;
 struct echo_job;
+struct chan_job;
 typedef void file_fn(struct file_job *job);
 typedef void echo_fn(const struct echo_job *job); /* the server; ends by being killed */
 typedef uint64_t micro_fn(uint64_t op_count);     /* returns the ns that op_count operations took */
+typedef uint64_t chan_fn(const struct chan_job *job); /* likewise */
 typedef void trial_fn(const struct trial *trial, struct outcome *outcome);
 typedef const char *reason_fn(const struct bench *bench); /* why it cannot run here; NULL: it can */
 
@@ -85,6 +87,7 @@ struct contender {
     file_fn *file;
     echo_fn *echo;
     micro_fn *micro;
+    chan_fn *chan;
     trial_fn *trial;
     reason_fn *why_not; /* may be NULL */
     int threads;
@@ -116,12 +119,26 @@ extern const unsigned bench_count;
 
 extern const struct family micro_family, file_family, echo_family, waiting_family;
 
-/* --- For trials ------------------------------------------------------------------------------ */
+/* --- For families and trials ------------------------------------------------------------------ */
+
+/* The ns per operation of a function that does op_count operations and says how long they took.
+ * The counts that it is given are multiples of 4, 8, 64, 100 and 128. */
+typedef uint64_t micro_once_fn(const struct trial *trial, uint64_t op_count);
+double micro_measure(const struct trial *trial, micro_once_fn *once);
 
 /* Ends the trial's process; the words become the outcome's error. */
 __attribute__((noreturn, format(printf, 1, 2))) void trial_fail(const char *format, ...);
-/* The same, when the result is negative: "WHAT: the error's text". Returns the result. */
-int trial_check(int result, const char *what);
+/* The same with "WHAT: the error's text". */
+__attribute__((noreturn, cold)) void trial_fail_error(int error, const char *what);
+
+/* Ends it when the result is negative; returns the result. Inline: it is in the measured loops. */
+static inline int trial_check(int result, const char *what)
+{
+    if (__builtin_expect(result < 0, 0))
+        trial_fail_error(result, what);
+    return result;
+}
+
 /* trial_check for calls that set errno. */
 int trial_check_errno(int result, const char *what);
 

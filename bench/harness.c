@@ -111,7 +111,7 @@ void harness_run(const struct bench *bench, const struct settings *settings,
     results->bench = bench;
     results->round_count = settings->quick ? family->rounds_quick : family->rounds;
     results->entry_count = 0;
-    fprintf(stderr, "%-15s", bench->name);
+    fprintf(stderr, "%-23s", bench->name);
     for (const struct contender *contender = bench->contenders; contender->name; contender++)
         admit(bench, contender, settings, &results->entries[results->entry_count++]);
     for (unsigned round = 0; round < results->round_count; round++) {

@@ -7,6 +7,7 @@
  */
 #include "machine.h"
 
+#include "chan.h"
 #include "ring_twin.h"
 #include "uv_peer.h"
 #include "weir_peer.h"
@@ -224,6 +225,7 @@ void machine_print(FILE *out, const char *folder)
         weir_peer_print(out);
     fprintf(out, "  files    in %s: %s\n", folder, machine_file_system(folder));
     fprintf(out, "  libuv    %s\n", uv_peer_version());
+    chan_print_versions(out);
     if (load_before > LOAD_IDLE)
         fprintf(out,
                 "  load     %.1f at the start: not an idle machine; distrust small differences\n",

@@ -16,7 +16,7 @@
 
 enum {
     EXIT_USAGE = 2,
-    BENCHES_MAX = 32,
+    BENCHES_MAX = 64,
 };
 
 struct command {
@@ -51,7 +51,7 @@ static __attribute__((noreturn)) void refuse(const char *what, const char *argum
 static int list(void)
 {
     for (unsigned index = 0; index < bench_count; index++) {
-        printf("%-15s %s\n%15s", benches[index].name, benches[index].question, "");
+        printf("%-23s %s\n%23s", benches[index].name, benches[index].question, "");
         for (const struct contender *each = benches[index].contenders; each->name; each++)
             printf(" %s", each->name);
         printf("\n");

@@ -9,21 +9,32 @@
 
 #include <stdio.h>
 
+#define MICRO_OPS_MIN  3200
 #define MICRO_NS       (60 * NS_PER_MS)
 #define MICRO_NS_QUICK (20 * NS_PER_MS)
 #define MICRO_OPS_MAX  (UINT64_C(1) << 40)
 
-static void micro_run(const struct trial *trial, struct outcome *outcome)
+double micro_measure(const struct trial *trial, micro_once_fn *once)
 {
     uint64_t enough_ns = trial->settings->quick ? MICRO_NS_QUICK : MICRO_NS;
-    uint64_t op_count = 1000, elapsed_ns = 0;
+    uint64_t op_count = MICRO_OPS_MIN, elapsed_ns = 0;
 
     for (; op_count < MICRO_OPS_MAX; op_count *= 4) {
-        elapsed_ns = trial->contender->micro(op_count);
+        elapsed_ns = once(trial, op_count);
         if (elapsed_ns >= enough_ns)
             break;
     }
-    outcome->values[METRIC_NS_PER_OP] = (double)elapsed_ns / (double)op_count;
+    return (double)elapsed_ns / (double)op_count;
+}
+
+static uint64_t run_once(const struct trial *trial, uint64_t op_count)
+{
+    return trial->contender->micro(op_count);
+}
+
+static void micro_run(const struct trial *trial, struct outcome *outcome)
+{
+    outcome->values[METRIC_NS_PER_OP] = micro_measure(trial, run_once);
 }
 
 const struct family micro_family = {

@@ -6,6 +6,7 @@
  * In mixed, `weir` has the blocking work on the pool, `weir-ring` on the ring, `weir-blocking` the
  * wrong way, inside the tasks; `raw` is the same pipeline with no work beside it.
  */
+#include "chan.h"
 #include "echo.h"
 #include "file.h"
 #include "machine.h"
@@ -95,6 +96,56 @@ static const struct contender parked[] = {
     { .name = NULL },
 };
 
+#define CHAN_WEIR  .chan = weir_chan, .why_not = weir_peer_why_not
+#define CHAN_GO    .chan = chan_go, .why_not = chan_go_why_not
+#define CHAN_BOOST .chan = chan_boost, .why_not = chan_boost_why_not
+
+static const struct contender chan[] = {
+    { "weir", CHAN_WEIR },
+    { "go", CHAN_GO },
+    { "boost", CHAN_BOOST },
+    { .name = NULL },
+};
+
+/* Boost.Fiber has no select. */
+static const struct contender chan_select[] = {
+    { "weir", CHAN_WEIR },
+    { "go", CHAN_GO },
+    { .name = NULL },
+};
+
+static const struct contender chan_loops[] = {
+    { "weir", CHAN_WEIR, .threads = 2 },
+    { "go", CHAN_GO, .threads = 2 },
+    { "boost", CHAN_BOOST, .threads = 2 },
+    { .name = NULL },
+};
+
+/* A task for each loop: Go can be made to part them, too. */
+static const struct contender chan_two[] = {
+    { "weir", CHAN_WEIR, .threads = 2 },
+    { "go", CHAN_GO, .threads = 2 },
+    { "go-bound", .chan = chan_go_bound, .why_not = chan_go_why_not, .threads = 2 },
+    { "boost", CHAN_BOOST, .threads = 2 },
+    { .name = NULL },
+};
+
+static const struct contender chan_crowd[] = {
+    { "weir", CHAN_WEIR, .threads = 8 },
+    { "weir-2", CHAN_WEIR, .threads = 2 },
+    { "go", CHAN_GO, .threads = 8 },
+    { "boost", CHAN_BOOST, .threads = 8 },
+    { .name = NULL },
+};
+
+/* A goroutine is no thread. */
+static const struct contender chan_threads[] = {
+    { "weir", CHAN_WEIR, .threads = 8 },
+    { "weir-2", CHAN_WEIR, .threads = 2 },
+    { "boost", CHAN_BOOST, .threads = 8 },
+    { .name = NULL },
+};
+
 /* --- Families without code of their own ------------------------------------------------------ */
 
 static void run_whole(const struct trial *trial, struct outcome *outcome)
@@ -134,6 +185,44 @@ const struct bench benches[] = {
     { "select2", "a message by select over two channels of 128", &micro_family, select2, 0, 0 },
     { "timer", "arm and cancel one timer among a million", &micro_family, timer, 0, 0 },
     { "wake", "wake the other core, one way", &micro_family, wake, 0, 0 },
+    { "chan-pair", "a task sends to a channel and receives", &chan_family, chan, 0, CHAN_PAIR },
+    { "chan-rendezvous", "a round trip over two unbuffered channels", &chan_family, chan, 0,
+      CHAN_RENDEZVOUS },
+    { "chan-stream-1", "a message over a channel of 1", &chan_family, chan, 1, CHAN_STREAM },
+    { "chan-stream-10", "a message over a channel of 10", &chan_family, chan, 10, CHAN_STREAM },
+    { "chan-stream-128", "a message over a channel of 128", &chan_family, chan, 128, CHAN_STREAM },
+    { "chan-select-2", "select one of 2 ready channels and refill it", &chan_family, chan_select, 2,
+      CHAN_SELECT },
+    { "chan-select-8", "select one of 8 ready channels and refill it", &chan_family, chan_select, 8,
+      CHAN_SELECT },
+    { "chan-select-64", "select one of 64 ready channels and refill it", &chan_family, chan_select,
+      64, CHAN_SELECT },
+    { "chan-select-parked-2", "a round trip to a select parked on 2 channels", &chan_family,
+      chan_select, 2, CHAN_SELECT_PARKED },
+    { "chan-select-parked-8", "a round trip to a select parked on 8 channels", &chan_family,
+      chan_select, 8, CHAN_SELECT_PARKED },
+    { "chan-select-parked-64", "a round trip to a select parked on 64 channels", &chan_family,
+      chan_select, 64, CHAN_SELECT_PARKED },
+    { "chan-mpmc-1loop", "a message, 4 senders to 4 receivers", &chan_family, chan, 4, CHAN_MPMC },
+    { "chan-fanin", "a message, 100 senders to one receiver", &chan_family, chan, 100, CHAN_FANIN },
+    { "chan-pipeline", "an element through an ordered pipeline of 8 workers", &chan_family, chan, 8,
+      CHAN_PIPELINE },
+    { "chan-mult-8", "an element to each of 8 taps", &chan_family, chan, 8, CHAN_MULT },
+    { "chan-ring-128", "a hop around a ring of 128 tasks", &chan_family, chan, 128, CHAN_RING },
+    { "chan-sieve", "the primes below 10 000, a task each: per number", &chan_family, chan,
+      CHAN_SIEVE_LIMIT, CHAN_SIEVE },
+    { "chan-close-200k", "close a channel with 200 000 parked tasks: per task", &chan_family, chan,
+      200000, CHAN_CLOSE },
+    { "chan-rendezvous-2loops", "a round trip between two loops", &chan_loops_family, chan_two, 0,
+      CHAN_RENDEZVOUS },
+    { "chan-stream-128-2loops", "a message to another loop over a channel of 128",
+      &chan_loops_family, chan_two, 128, CHAN_STREAM },
+    { "chan-mpmc-2loops", "a message, 4 senders to 4 receivers on two loops", &chan_loops_family,
+      chan_loops, 4, CHAN_MPMC },
+    { "chan-mpmc-8loops", "a message, 8 senders to 8 receivers on eight loops", &chan_crowd_family,
+      chan_crowd, 8, CHAN_MPMC },
+    { "chan-mpmc-8threads", "a message between eight plain threads", &chan_crowd_family,
+      chan_threads, 0, CHAN_THREADS },
     { "read-direct-1", "random reads from the disk (O_DIRECT), 1 in flight", &file_family, file, 1,
       FILE_READ_DIRECT },
     { "read-direct-16", "random reads from the disk (O_DIRECT), 16 in flight", &file_family,

@@ -151,7 +151,7 @@ static void print_over_pool(FILE *out, const struct results *results)
 
     if (weir == NULL)
         return;
-    fprintf(out, "  %-16s%6.2fx the operations/s at %5.2fx the CPU each of the fastest (%s",
+    fprintf(out, "  %-24s%6.2fx the operations/s at %5.2fx the CPU each of the fastest (%s",
             results->bench->name, entries_ratio(weir, pool, METRIC_OPS_PER_S),
             entries_ratio(weir, pool, METRIC_CPU_NS_PER_OP), pool->contender->name);
     if (pool->threads != 0)
@@ -172,7 +172,7 @@ static bool print_loss(FILE *out, const struct results *results, const struct en
         if (isnan(ratio) || ratio_loss(ratio, metric) <= WORSE)
             continue;
         if (!any)
-            fprintf(out, "  %-16s%s to %s:", results->bench->name, weir->contender->name,
+            fprintf(out, "  %-24s%s to %s:", results->bench->name, weir->contender->name,
                     against->contender->name);
         fprintf(out, "%s %.2fx in %s", any ? "," : "", ratio, metric_facts[metric].head);
         any = true;

@@ -46,17 +46,15 @@ void trial_fail(const char *format, ...)
     _exit(1);
 }
 
-int trial_check(int result, const char *what)
+void trial_fail_error(int error, const char *what)
 {
-    if (result < 0)
-        trial_fail("%s: %s", what, strerror(-result));
-    return result;
+    trial_fail("%s: %s", what, strerror(-error));
 }
 
 int trial_check_errno(int result, const char *what)
 {
     if (result < 0)
-        trial_fail("%s: %s", what, strerror(errno));
+        trial_fail_error(-errno, what);
     return result;
 }
 

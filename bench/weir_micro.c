@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the core's operations cost, through the public calls: yield, spawn and join, messages,
- * select. Everything runs on one loop.
+ * select. Everything runs on one loop. Messages are those of the chan-* benches.
  */
+#include "chan.h"
 #include "weir_peer.h"
 
 #include <weir/chan.h>
@@ -10,10 +11,7 @@
 #include <weir/select.h>
 #include <weir/task.h>
 
-enum {
-    BUFFERED_CAPACITY = 128,
-    CHANS = 2,
-};
+enum { CHANS = 2 };
 
 struct micro {
     uint64_t op_count;
@@ -53,67 +51,14 @@ static int spawner(void *arg)
     return 0;
 }
 
-static void send_value(struct weir_chan *chan, uint64_t value)
-{
-    trial_check(weir_chan_send(chan, &value, WEIR_FOREVER), "weir_chan_send");
-}
-
-static void recv_value(struct weir_chan *chan, uint64_t expected)
-{
-    uint64_t value;
-
-    trial_check(weir_chan_recv(chan, &value, WEIR_FOREVER), "weir_chan_recv");
-    if (value != expected)
-        trial_fail("a channel brought another value than was sent");
-}
-
-static int pinger(void *arg)
-{
-    struct micro *micro = arg;
-
-    for (uint64_t turn = 0; turn < micro->op_count; turn++) {
-        send_value(micro->chans[0], turn);
-        recv_value(micro->chans[1], turn);
-    }
-    return 0;
-}
-
-static int ponger(void *arg)
-{
-    struct micro *micro = arg;
-
-    for (uint64_t turn = 0; turn < micro->op_count; turn++) {
-        recv_value(micro->chans[0], turn);
-        send_value(micro->chans[1], turn);
-    }
-    return 0;
-}
-
-static int producer(void *arg)
-{
-    struct micro *micro = arg;
-
-    for (uint64_t turn = 0; turn < micro->op_count; turn++)
-        send_value(micro->chans[0], turn);
-    return 0;
-}
-
-static int consumer(void *arg)
-{
-    struct micro *micro = arg;
-
-    for (uint64_t turn = 0; turn < micro->op_count; turn++)
-        recv_value(micro->chans[0], turn);
-    return 0;
-}
-
 /* Half of the messages on each channel. */
 static int producer_of_two(void *arg)
 {
     struct micro *micro = arg;
 
     for (uint64_t turn = 0; turn < micro->op_count; turn++)
-        send_value(micro->chans[turn % CHANS], turn);
+        trial_check(weir_chan_send(micro->chans[turn % CHANS], &turn, WEIR_FOREVER),
+                    "weir_chan_send");
     return 0;
 }
 
@@ -182,21 +127,17 @@ uint64_t weir_spawns(uint64_t op_count)
 
 uint64_t weir_rendezvous(uint64_t op_count)
 {
-    struct micro micro = { .op_count = op_count, .tasks = { pinger, ponger } };
-
-    return run(&micro, 0);
+    return weir_chan(&(struct chan_job){ CHAN_RENDEZVOUS, 0, 1, op_count });
 }
 
 uint64_t weir_buffered(uint64_t op_count)
 {
-    struct micro micro = { .op_count = op_count, .tasks = { producer, consumer } };
-
-    return run(&micro, BUFFERED_CAPACITY);
+    return weir_chan(&(struct chan_job){ CHAN_STREAM, CHAN_CAPACITY, 1, op_count });
 }
 
 uint64_t weir_select2(uint64_t op_count)
 {
     struct micro micro = { .op_count = op_count, .tasks = { producer_of_two, selector } };
 
-    return run(&micro, BUFFERED_CAPACITY);
+    return run(&micro, CHAN_CAPACITY);
 }

@@ -9,19 +9,28 @@
 
 #include <weir/async.h>
 #include <weir/base.h>
+#include <weir/breaker.h>
+#include <weir/call.h>
+#include <weir/chain.h>
 #include <weir/chan.h>
 #include <weir/descriptor.h>
+#include <weir/events.h>
 #include <weir/file.h>
+#include <weir/flow.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/net.h>
+#include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>
+#include <weir/retry.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>
+#include <weir/ticker.h>
+#include <weir/trace.h>
 
 #endif

@@ -41,7 +41,8 @@ WEIR_BEGIN
  * Start an operation. The element is read, or written, before the callback is called.
  * Return 0: the callback will be called. Errors, after which it will not: -EINVAL; -ENOBUFS
  * async_limit operations wait on this side already; -ECANCELED the calling task is cancelled, or
- * the runtime ends; -ENXIO not in a task, so no loop could run the callback.
+ * the runtime ends; -ENXIO not in a task, so no loop could run the callback. It waits for nothing
+ * but the drop callback, when the element, or another, goes there at once.
  */
 WEIR_API WEIR_MUST_CHECK int weir_chan_send_async(struct weir_chan *chan, const void *elem,
                                                   struct weir_async *async, int64_t deadline_ns);

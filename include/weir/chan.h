@@ -51,8 +51,8 @@ enum weir_drop_reason {
  * this one too, but may not park for long: the loop's other callbacks wait. */
 typedef void weir_drop_fn(void *elem, void *context, enum weir_drop_reason reason);
 
-/* Called once for each copy of an element that is handed out beyond the first, by promises, mult and
- * pub: so that counted pointers can travel through them. In the task or thread that makes the copy,
+/* Called once for each copy of an element that is handed out beyond the first, by promises, mult
+ * and pub: so that counted pointers can travel through them. In the task or thread that makes the copy,
  * under no lock; it may not suspend. */
 typedef void weir_retain_fn(void *elem, void *context);
 
@@ -88,10 +88,11 @@ struct weir_chan_stats {
     size_t count_max; /* most elements ever buffered */
     size_t weight;    /* of the buffered elements; 0 without a weight_limit */
     size_t weight_limit;
-    uint64_t parked_senders_total; /* sends that had to wait, ended ones */
+    /* Sends and receives that had to wait, ended ones, and how long, in all: by the clock that a
+     * loop reads once a turn. */
+    uint64_t parked_senders_total;
     uint64_t parked_receivers_total;
-    uint64_t
-        parked_senders_ns; /* and how long, in all: by the clock that a loop reads once a turn */
+    uint64_t parked_senders_ns;
     uint64_t parked_receivers_ns;
     size_t senders; /* counted handles open now */
     size_t receivers;
@@ -108,7 +109,8 @@ WEIR_BEGIN
 /*
  * Creates a channel with one reference in *chan. elem_size 0 is a pure signal.
  * Returns 0. Errors: -EINVAL bad options, capacity 0 with a dropping policy, a promise's capacity
- * not 1, a weight without a limit or the other way round; -E2BIG name too long; -EOVERFLOW capacity times elem_size is beyond SIZE_MAX / 2; -ENOMEM.
+ * not 1, a weight without a limit or the other way round; -E2BIG name too long; -EOVERFLOW the
+ * elements, or their weights, take more than SIZE_MAX / 4 bytes; -ENOMEM.
  */
 WEIR_API WEIR_MUST_CHECK int
 weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
@@ -158,16 +160,19 @@ WEIR_API int weir_chan_read_stats(struct weir_chan *chan,
 /*
  * Counted handles, for those who ask: opening one takes a reference, closing it gives it back. When
  * the last sender closes, the channel is closed; when the last receiver does, it is aborted.
- * Open: 0, or -EPIPE when the channel is closed already. Close is a release call: 0, or -EINVAL
- * when no such handle is open.
+ * Open: 0; -EPIPE when the channel is closed already; -EINVAL. Close is a release call: 0, or
+ * -EINVAL when no such handle is open.
  */
 WEIR_API WEIR_MUST_CHECK int weir_chan_open_sender(struct weir_chan *chan) WEIR_ANY_THREAD;
 WEIR_API WEIR_MUST_CHECK int weir_chan_open_receiver(struct weir_chan *chan) WEIR_ANY_THREAD;
 WEIR_API int weir_chan_close_sender(struct weir_chan *chan) WEIR_ANY_THREAD;
 WEIR_API int weir_chan_close_receiver(struct weir_chan *chan) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
-/* Visits every channel that was given a name, in the order of creation, each kept alive during its
- * visit. Returns how many, or -ENOMEM. */
+/*
+ * Visits every channel that was given a name, in the order of creation, each kept alive during its
+ * visit: whoever releases it meanwhile leaves the last reference, and what it does, to the walk.
+ * Returns how many. Errors: -EINVAL; -ENOMEM.
+ */
 WEIR_API int weir_chan_walk(weir_chan_visit_fn *visit, void *context) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
 /* The size of its elements in bytes. */

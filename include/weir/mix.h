@@ -62,7 +62,7 @@ struct weir_mix_options {
 
 #define WEIR_MIX_INPUTS_MAX 4096 /* the default of inputs_max */
 
-/* The new state of an input is (its state & ~clear) | set. One that is not in the mix is added, with
+/* The new state of an input is (its state & ~clear) | set. One that is not in the mix is added, in
  * the state `set`. */
 struct weir_mix_change {
     struct weir_chan *chan;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool: bounded threads for what can only block (name resolution, other libraries' calls, long
- * computations). The task parks; a pool thread runs the function; its result wakes the task.
+ * Two pools of threads. One, for what can only block (name resolution, other libraries' calls), has
+ * as many threads as jobs need, within bounds. The other, for long computations, has one per CPU:
+ * more would gain nothing, and what blocks does not hold it up. The task parks; a pool thread runs
+ * the function; its result wakes the task.
  *
  * A job whose deadline passes, or whose task is cancelled, while it is queued never starts. One
  * that runs is waited for, since it uses the caller's memory. Queue wait and run time are counted
@@ -9,6 +11,8 @@
  *
  * Example:
  *     int error = weir_pool_run(resolve_and_parse, &config, weir_in_ms(500));
+ *     ...
+ *     error = weir_cpu_run(compress, &page, WEIR_FOREVER);
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
@@ -47,6 +51,15 @@ WEIR_API int weir_pool_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns) WEI
 /* One reading of the pool of the calling task's runtime. Returns 0; -EINVAL; -ENXIO not in a
  * task. */
 WEIR_API int weir_pool_read_stats(struct weir_pool_stats *stats);
+
+/*
+ * The same for long computations, on weir_options.cpu_threads threads of their own: none before the
+ * first call, then one more whenever jobs wait, until all are there. They stay as long as the
+ * runtime. Errors: those of weir_pool_run (weir_options.cpu_when_full); -EAGAIN, -ENOMEM no first
+ * thread could be had.
+ */
+WEIR_API int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns) WEIR_SUSPENDS;
+WEIR_API int weir_cpu_read_stats(struct weir_pool_stats *stats);
 
 WEIR_END
 

@@ -9,8 +9,9 @@
  *
  * Process-wide effects while a runtime runs: a SIGSEGV handler on alternate stacks, which reports a
  * task's stack overflow and passes everything else to the handler that was there
- * (options.no_overflow_handler leaves it out); threads named "weir-loop-N" and "weir-pool-N" that
- * block all signals but faults; libmimalloc loaded for the runtime's own memory, malloc untouched.
+ * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N" and
+ * "weir-cpu-N" that block all signals but faults; libmimalloc loaded for the runtime's own memory,
+ * malloc untouched.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -80,7 +81,14 @@ struct weir_options {
     void (*on_failure)(void *context, const struct weir_failure *failure);
     void *context;
 
-    uint64_t reserved[8]; /* must be zero */
+    /* The pool of threads for long computations: it grows to its size as jobs come, and stays so.
+     * */
+    unsigned cpu_threads;     /* at most 1024; 0: one per CPU that affinity and quota allow */
+    unsigned cpu_queue_limit; /* jobs queued; 0: 1024 */
+    enum weir_when_full cpu_when_full;
+    int64_t cpu_wait_ns; /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
+
+    uint64_t reserved[5]; /* must be zero */
 };
 
 /* What the runtime obtained from this kernel; see weir_runtime_report. */

@@ -41,7 +41,8 @@ struct weir_scope_options {
     /* As weir_options.on_failure, for this scope's children; NULL: the runtime's. */
     void (*on_failure)(void *context, const struct weir_failure *failure);
     void *context;
-    uint64_t reserved[4]; /* must be zero */
+    size_t limit;         /* most children at once: spawn is refused beyond; 0: as many as can be */
+    uint64_t reserved[3]; /* must be zero */
 };
 
 WEIR_BEGIN

@@ -58,6 +58,8 @@ WEIR_API struct weir_clause weir_clause_timer(int64_t deadline_ns) WEIR_ANY_THRE
 /*
  * Watermarks, for those who can adapt: ready while at most, or at least, `level` elements are
  * buffered (units of weight, when the channel is bounded by weight). They take nothing.
+ * What can no longer come wins too, at the channel's end, with what receivers then get as its
+ * result: `above` when the channel is closed short of the level, both when it is aborted.
  */
 WEIR_API struct weir_clause weir_clause_below(struct weir_chan *chan, size_t level) WEIR_ANY_THREAD;
 WEIR_API struct weir_clause weir_clause_above(struct weir_chan *chan, size_t level) WEIR_ANY_THREAD;

@@ -53,7 +53,8 @@ WEIR_BEGIN
  * Starts fn(arg) as a task of `scope`, which will not end before it.
  * Returns 0.
  * Errors: -EINVAL no scope, no function, bad options; -E2BIG name too long; -EAGAIN the bound on
- * tasks, stacks or remote spawns is reached (raise weir_options.tasks_per_loop, or set wait_ns);
+ * tasks, stacks or remote spawns is reached (raise weir_options.tasks_per_loop, or set wait_ns), or
+ * the scope's own limit;
  * -ETIME it stayed so for wait_ns; -ECANCELED the caller or the scope is cancelled; -EPIPE the
  * scope is being joined by a task outside of it; -ENXIO a plain thread gave a scope that no task
  * made; -ENOMEM.

@@ -12,6 +12,7 @@
 #define WEIR_BASE_LOCK_H
 
 #include "base/assert.h"
+#include "base/point.h"
 
 #include <stdatomic.h>
 
@@ -26,6 +27,7 @@ extern void (*weir__lock_release_hook)(void);
 
 static inline void weir__lock_acquire(struct weir__lock *lock)
 {
+    weir__point_pass(WEIR__POINT_LOCK, lock);
     /* acquire; pairs with the release in weir__lock_release */
     if (WEIR_UNLIKELY(atomic_exchange_explicit(&lock->held, 1, memory_order_acquire)))
         weir__lock_contend(lock);
@@ -35,6 +37,7 @@ static inline void weir__lock_release(struct weir__lock *lock)
 {
     /* release; pairs with the acquire in weir__lock_acquire and weir__lock_contend */
     atomic_store_explicit(&lock->held, 0, memory_order_release);
+    weir__point_pass(WEIR__POINT_UNLOCK, lock);
     if (WEIR_DEBUG && WEIR_UNLIKELY(weir__lock_release_hook != 0))
         weir__lock_release_hook();
 }

@@ -6,6 +6,8 @@
 #ifndef WEIR_BASE_RANDOM_H
 #define WEIR_BASE_RANDOM_H
 
+#include "base/point.h"
+
 #include <stdint.h>
 
 struct weir__random {
@@ -29,7 +31,7 @@ static inline uint64_t weir__random_next(struct weir__random *random)
 /* A number in [0, bound), bound > 0; the bias is below bound / 2^32. */
 static inline uint32_t weir__random_below(struct weir__random *random, uint32_t bound)
 {
-    return (uint32_t)(((weir__random_next(random) >> 32) * bound) >> 32);
+    return weir__point_choose(bound, (uint32_t)(((weir__random_next(random) >> 32) * bound) >> 32));
 }
 
 #endif

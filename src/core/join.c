@@ -217,11 +217,6 @@ static int join_prepare(struct weir_clause *clause)
     return weir_task_self() == clause->object ? -EINVAL : 0;
 }
 
-static struct weir__lock *join_lock(const struct weir_clause *clause)
-{
-    return &((struct weir_task *)clause->object)->lock;
-}
-
 static void join_take(struct weir_clause *clause)
 {
     struct weir_task *task = clause->object;
@@ -230,6 +225,11 @@ static void join_take(struct weir_clause *clause)
     clause->result = 0;
     if (clause->elem)
         *(int *)clause->elem = task->result;
+}
+
+static bool join_ready(const struct weir_clause *clause)
+{
+    return ((const struct weir_task *)clause->object)->ended;
 }
 
 static bool join_try(struct weir_clause *clause, struct weir__wait **wake)
@@ -268,8 +268,9 @@ static void join_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs join_verbs = {
     .name = "join",
+    .is_careful = true,
     .prepare = join_prepare,
-    .lock = join_lock,
+    .ready = join_ready,
     .try = join_try,
     .arm = join_arm,
     .disarm = join_disarm,
@@ -278,9 +279,11 @@ static const struct weir_clause_verbs join_verbs = {
 
 struct weir_clause weir_clause_join(struct weir_task *task, int *result)
 {
-    return (struct weir_clause){
-        .verbs = task ? &join_verbs : NULL,
-        .object = task,
-        .elem = result,
-    };
+    struct weir_clause clause = { .object = task, .elem = result };
+
+    if (!task)
+        return clause;
+    clause.verbs = &join_verbs;
+    weir__clause_internal(&clause)->lock = &task->lock;
+    return clause;
 }

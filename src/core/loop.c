@@ -38,10 +38,9 @@ static void drain(struct weir__loop *loop)
 
 static void expire(struct weir__loop *loop)
 {
-    if (loop->wheel.count == 0)
-        return;
-    loop->now_ns = weir__clock_now();
-    weir__wheel_expire(&loop->wheel, loop->now_ns);
+    loop->now_ns = weir__clock_now(); /* also for those who only measure, and arm no timer */
+    if (loop->wheel.count)
+        weir__wheel_expire(&loop->wheel, loop->now_ns);
 }
 
 /*

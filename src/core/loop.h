@@ -96,7 +96,8 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
-    struct weir__pool *pool;
+    struct weir__pool *pool;     /* for what blocks */
+    struct weir__pool *cpu_pool; /* for long computations */
     struct weir_report report;
 };
 

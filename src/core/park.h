@@ -14,6 +14,7 @@
 
 /* The rare sides; wait.c. */
 struct weir__wait *weir__wait_of_thread(void);
+struct weir__random *weir__wait_random_of_thread(void);
 int weir__wait_refuse_deadline(int64_t deadline_ns);
 void weir__wait_wake_elsewhere(struct weir__wait *wait);
 int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags);
@@ -24,6 +25,14 @@ static inline struct weir__wait *weir__wait_self(void)
     struct weir__loop *loop = weir__loop_current;
 
     return WEIR_LIKELY(loop != NULL) ? &loop->current->wait : weir__wait_of_thread();
+}
+
+/* The random numbers of the calling task's loop, or of the calling thread. */
+static inline struct weir__random *weir__wait_random(void)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    return WEIR_LIKELY(loop != NULL) ? &loop->random : weir__wait_random_of_thread();
 }
 
 /* -ECANCELED when the caller is a cancelled task without a shield, -EOWNERDEAD in a forked child;
@@ -83,12 +92,14 @@ static inline void weir__wait_wake_all(struct weir__wait *wake)
     }
 }
 
-/* Puts a claimed wait at the end of a chain. */
-static inline void weir__wait_chain(struct weir__wait **wake, struct weir__wait *wait)
+/* Puts a claimed wait at the end of a chain; returns where the next one goes. */
+static inline struct weir__wait **weir__wait_chain(struct weir__wait **wake,
+                                                   struct weir__wait *wait)
 {
     while (*wake)
         wake = &(*wake)->also;
     *wake = wait;
+    return &wait->also;
 }
 
 /* After a call that did not park: wakes the peers it met, if any, and pays for the turn. */
@@ -117,6 +128,7 @@ static inline bool weir__waiter_claim(struct weir__waiter *waiter)
     link->next->prev = link->prev;
     if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
         if (weir__wait_is_open(wait)) {
+            weir__point_pass(WEIR__POINT_CLAIM, wait);
             /* relaxed: owner and claimer are the same thread */
             atomic_store_explicit(&wait->word, waiter->index, memory_order_relaxed);
             return true;

@@ -48,6 +48,8 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     made->kind = kind;
     made->on_failure = options->on_failure;
     made->context = options->context;
+    made->limit = options->limit;
+    made->named = options->name != NULL;
     strcpy(made->name, options->name ? options->name : "scope");
     weir__list_init(&made->children);
     *scope = made;
@@ -71,6 +73,8 @@ int weir__scope_add(struct weir_scope *scope, struct weir_task *task)
         error = -ECANCELED;
     } else if (scope->joiner && !is_inside(scope)) {
         error = -EPIPE;
+    } else if (WEIR_UNLIKELY(scope->limit && scope->child_count >= scope->limit)) {
+        error = -EAGAIN;
     } else {
         task->scope = scope;
         weir__list_append(&scope->children, &task->sibling);

@@ -22,13 +22,15 @@ struct weir_scope {
     struct weir__runtime *runtime; /* whose tasks it takes from plain threads; may be NULL */
     void (*on_failure)(void *context, const struct weir_failure *failure);
     void *context;
+    size_t limit; /* most children at once; 0: no limit of its own */
+    bool named;   /* by its maker */
     char name[WEIR_NAME_BYTES];
 };
 
 struct weir_task;
 
 /* Makes a new task the scope's child: 0; -ECANCELED when the scope is cancelled; -EPIPE when it is
- * being joined and the caller is not its child. */
+ * being joined and the caller is not its child; -EAGAIN when it has as many as it may. */
 int weir__scope_add(struct weir_scope *scope, struct weir_task *task);
 
 /*

@@ -22,6 +22,33 @@ enum {
     COLOUR_BYTES = 64,
 };
 
+void weir__task_add_end(struct weir_task *task, struct weir__task_end *end)
+{
+    if (!task->has_ends) {
+        task->has_ends = true;
+        weir__list_init(&task->ends);
+        task->call = NULL;
+    }
+    weir__list_append(&task->ends, &end->link);
+}
+
+static __attribute__((noinline)) void run_ends(struct weir_task *task)
+{
+    struct weir__list *link;
+
+    for (;;) {
+        struct weir__task_end *end;
+
+        weir__lock_acquire(&task->lock);
+        link = weir__list_pop(&task->ends);
+        weir__lock_release(&task->lock);
+        if (!link)
+            return;
+        end = WEIR_CONTAINER_OF(link, struct weir__task_end, link);
+        end->run(end);
+    }
+}
+
 static void task_main(void *arg)
 {
     struct weir_task *task = arg;
@@ -31,6 +58,8 @@ static void task_main(void *arg)
     weir__fiber_begin();
     task->result = task->fn(task->arg);
     WEIR_ASSERT(task->shield_depth == 0);
+    if (WEIR_UNLIKELY(task->has_ends))
+        run_ends(task);
     keep_reference = weir__join_task_ended(loop, task);
     if (WEIR_LIKELY(task->scope != NULL && !keep_reference))
         weir__task_leave_room(loop);
@@ -142,7 +171,8 @@ void weir__task_drop_cache(struct weir__loop *loop)
     loop->free_count = 0;
 }
 
-static void task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg)
+static void task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg,
+                      const struct weir__inherited *inherited)
 {
     atomic_init(&task->wait.word, WEIR__WAIT_IDLE);
     task->wait.loop = home;
@@ -153,11 +183,13 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->cancelled = false;
     task->has_handle = false;
     task->shield_depth = 0;
+    task->inherited = *inherited;
     atomic_init(&task->lock.held, 0);
     task->ended = false;
     task->released = true;
     task->unreported = false;
     weir__list_init(&task->joiners);
+    task->has_ends = false;
     task->scope = NULL;
     weir__list_init(&task->sibling);
     atomic_init(&task->refs, 1);
@@ -173,7 +205,7 @@ struct weir_task *weir__task_create_main(struct weir__loop *loop, const char *na
 
     if (!task)
         return NULL;
-    task_init(task, loop, NULL, NULL);
+    task_init(task, loop, NULL, NULL, &weir__inherited_nothing);
     strcpy(task->name, name);
     weir__fiber_init_thread(&task->fiber);
     return task;
@@ -186,7 +218,7 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
 
     if (!task)
         return NULL;
-    task_init(task, loop, fn, arg);
+    task_init(task, loop, fn, arg, &weir__inherited_nothing);
     strcpy(task->name, name);
     if (start(loop, task) < 0) {
         task_free(task);
@@ -361,7 +393,7 @@ int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         error = -ENOMEM;
         goto give_room;
     }
-    task_init(task, home, fn, arg);
+    task_init(task, home, fn, arg, weir__inherited_self());
     if (options)
         apply_options(task, options);
     if (options && options->task)

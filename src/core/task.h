@@ -15,10 +15,20 @@
 
 #include "base/lock.h"
 #include "core/loop.h"
+#include "core/trace.h"
 #include "core/wait.h"
 #include "fiber/fiber.h"
 
 #include <weir/task.h>
+
+struct weir_call;
+
+/* Something to be done when a task's function has returned, and its frame is gone: before anybody
+ * hears of the end. */
+struct weir__task_end {
+    struct weir__list link;
+    void (*run)(struct weir__task_end *end); /* the task itself; may not suspend */
+};
 
 struct weir_task {
     struct weir__wait wait; /* first: a wait with a loop is a task's */
@@ -38,8 +48,10 @@ struct weir_task {
     /* Home loop only. */
     bool cancelled;      /* for good */
     bool has_handle;     /* was spawned with one */
+    bool has_ends;       /* `ends` and `call` are in use: most tasks need neither */
     unsigned park_flags; /* enum weir__park_flags, of the wait that is open */
     unsigned shield_depth;
+    struct weir__inherited inherited;
 
     /* Under `lock`. */
     struct weir__lock lock;
@@ -48,6 +60,8 @@ struct weir_task {
     bool unreported; /* failed, and only the handle's holder can still hear of it */
     int result;
     struct weir__list joiners; /* weir__waiter.link */
+    struct weir__list ends;    /* weir__task_end.link */
+    struct weir_call *call;    /* that it has adopted and not yet replied to; flow's */
 
     struct weir_scope *scope;
     struct weir__list sibling; /* under the scope's lock */
@@ -75,6 +89,17 @@ static inline bool weir__task_is_interrupted(const struct weir_task *task)
 {
     return WEIR_UNLIKELY(task->cancelled) && task->shield_depth == 0;
 }
+
+/* What the calling task, or thread, hands on to those it starts. */
+static inline struct weir__inherited *weir__inherited_self(void)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    return WEIR_LIKELY(loop != NULL) ? &loop->current->inherited : &weir__inherited_of_thread;
+}
+
+/* The task itself, under its lock: end->run(end) will run at its end, unless unlinked before. */
+void weir__task_add_end(struct weir_task *task, struct weir__task_end *end);
 
 /* Any thread: posts a cancel; returns the loop to ring, or NULL. For those who hold a lock. */
 struct weir__loop *weir__task_post_cancel(struct weir_task *task, bool *already);

@@ -41,6 +41,15 @@ struct weir__wait *weir__wait_of_thread(void)
     return &thread_wait.wait;
 }
 
+struct weir__random *weir__wait_random_of_thread(void)
+{
+    static __thread struct weir__random random;
+
+    if (!random.state[0] && !random.state[1])
+        weir__random_seed(&random);
+    return &random;
+}
+
 int weir__wait_refuse_deadline(int64_t deadline_ns)
 {
     struct weir__loop *loop = weir__loop_current;

@@ -39,6 +39,7 @@
 #define WEIR_CORE_WAIT_H
 
 #include "base/list.h"
+#include "base/point.h"
 #include "core/mailbox.h"
 #include "core/timer.h"
 
@@ -81,6 +82,7 @@ struct weir__waiter {
     bool alone; /* the only waiter of its wait, and found under one lock only */
     /* What else the place where it hangs must know. */
     bool is_async;    /* channels: counts against the limit of async operations */
+    uint8_t watch;    /* channels: what a watcher waits for */
     size_t weight;    /* channels: of the element to send, or the level that is waited for */
     int64_t since_ns; /* channels: when it began to wait, by the loop's reading of the clock */
 };
@@ -106,6 +108,7 @@ static inline bool weir__wait_claim(struct weir__wait *wait, int code)
 {
     int open = WEIR__WAIT_OPEN;
 
+    weir__point_pass(WEIR__POINT_CLAIM, wait);
     /* acq_rel: the winner sees what its owner wrote before begin, and the losers' reload of the
      * word sees the winner. Pairs with itself and with the acquire in park. */
     return atomic_compare_exchange_strong_explicit(&wait->word, &open, code, memory_order_acq_rel,

@@ -48,6 +48,7 @@ static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park
 
     job->pool = pool;
     job->wait = weir__wait_self();
+    job->inherited = weir__inherited_self();
     weir__wait_begin(job->wait);
     job->wait->interrupt = leave_queue;
     job->wait->subject = job;
@@ -111,73 +112,112 @@ int weir__pool_call_release(struct weir__pool *pool, weir_pool_fn *fn, void *arg
     return run_job(pool, &job, WEIR__PARK_RELEASE);
 }
 
-/* The pool of the calling task's runtime, or why there is none. */
-static int find_pool(struct weir__pool **pool)
+/* Why the caller has no pool. */
+static int no_pool(void)
 {
-    struct weir__loop *loop = weir__loop_current;
-
-    if (loop) {
-        *pool = loop->runtime->pool;
-        return 0;
-    }
     return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
 }
 
 int weir_pool_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 {
-    struct weir__pool *pool;
-    int error = find_pool(&pool);
+    struct weir__loop *loop = weir__loop_current;
 
     if (!fn)
         return -EINVAL;
-    return error < 0 ? error : weir__pool_call(pool, fn, arg, deadline_ns);
+    return loop ? weir__pool_call(loop->runtime->pool, fn, arg, deadline_ns) : no_pool();
 }
 
-int weir_pool_read_stats(struct weir_pool_stats *stats)
+int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 {
-    struct weir__pool *pool;
-    int error = find_pool(&pool);
+    struct weir__loop *loop = weir__loop_current;
+    int error;
 
-    if (!stats)
+    if (!fn)
         return -EINVAL;
-    if (error < 0)
-        return error;
+    error = loop ? weir__pool_start(loop->runtime->cpu_pool) : no_pool();
+    return error < 0 ? error : weir__pool_call(loop->runtime->cpu_pool, fn, arg, deadline_ns);
+}
+
+static void read_stats(struct weir__pool *pool, struct weir_pool_stats *stats)
+{
     pthread_mutex_lock(&pool->mutex);
     *stats = pool->stats;
     stats->queued = weir__pool_waiting(pool);
     pthread_mutex_unlock(&pool->mutex);
+}
+
+int weir_pool_read_stats(struct weir_pool_stats *stats)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (!stats)
+        return -EINVAL;
+    if (!loop)
+        return no_pool();
+    read_stats(loop->runtime->pool, stats);
     return 0;
 }
 
-int weir__pool_create(struct weir__pool **out, const struct weir_options *options)
+int weir_cpu_read_stats(struct weir_pool_stats *stats)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (!stats)
+        return -EINVAL;
+    if (!loop)
+        return no_pool();
+    read_stats(loop->runtime->cpu_pool, stats);
+    return 0;
+}
+
+/* A pool without threads; the caller sets how many there may be, and how they are named. */
+static struct weir__pool *make(unsigned threads_max, unsigned queue_limit,
+                               enum weir_when_full when_full, int64_t wait_ns)
 {
     struct weir__pool *pool = weir__memory_zalloc(NULL, sizeof *pool);
-    int error;
 
     if (!pool)
-        return -ENOMEM;
-    pool->threads_min = options->pool_threads_min;
-    pool->threads_max = options->pool_threads_max;
-    pool->idle_ns = options->pool_idle_ns;
+        return NULL;
+    pool->threads_max = threads_max;
     pool->has_cpus = pthread_getaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus) == 0;
-    weir__credits_init(&pool->credits,
-                       (size_t)options->pool_threads_max + options->pool_queue_limit,
-                       options->pool_when_full, options->pool_wait_ns);
+    weir__credits_init(&pool->credits, (size_t)threads_max + queue_limit, when_full, wait_ns);
     weir__list_init(&pool->jobs);
     weir__list_init(&pool->idle);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->all_ended, NULL);
+    return pool;
+}
+
+int weir__pool_create(struct weir__pool **out, const struct weir_options *options)
+{
+    struct weir__pool *pool = make(options->pool_threads_max, options->pool_queue_limit,
+                                   options->pool_when_full, options->pool_wait_ns);
+    int error;
+
+    if (!pool)
+        return -ENOMEM;
+    pool->name = "weir-pool";
+    pool->threads_min = options->pool_threads_min;
+    pool->idle_ns = options->pool_idle_ns;
     error = weir__pool_start(pool);
     if (error < 0)
-        goto free_pool;
+        weir__pool_destroy(pool);
+    else
+        *out = pool;
+    return error;
+}
+
+int weir__pool_create_cpu(struct weir__pool **out, const struct weir_options *options)
+{
+    struct weir__pool *pool = make(options->cpu_threads, options->cpu_queue_limit,
+                                   options->cpu_when_full, options->cpu_wait_ns);
+
+    if (!pool)
+        return -ENOMEM;
+    pool->name = "weir-cpu";
+    pool->threads_min = options->cpu_threads;
     *out = pool;
     return 0;
-
-free_pool:
-    pthread_cond_destroy(&pool->all_ended);
-    pthread_mutex_destroy(&pool->mutex);
-    weir__memory_free(pool);
-    return error;
 }
 
 void weir__pool_destroy(struct weir__pool *pool)

@@ -12,6 +12,9 @@ struct weir__pool;
  * come. Returns 0, -ENOMEM, or -EAGAIN when no thread can be had. */
 int weir__pool_create(struct weir__pool **pool, const struct weir_options *options);
 
+/* The same for the pool of weir_cpu_run, whose first thread starts with the first call. */
+int weir__pool_create_cpu(struct weir__pool **pool, const struct weir_options *options);
+
 /* No job is queued or running any more. Joins every thread. */
 void weir__pool_destroy(struct weir__pool *pool);
 

@@ -23,7 +23,7 @@
 enum {
     NS_PER_SECOND = 1000000000,
     LATE_NS = 50000,     /* a thread that has been coming for longer is not waited for */
-    NAME_COUNT = 100000, /* "weir-pool-N" has room for five digits */
+    NAME_COUNT = 100000, /* "weir-pool-" has room for five digits */
 };
 
 /* weir__pool_thread.word: its thread goes from AWAKE to ASLEEP and back, others to WOKEN. */
@@ -265,6 +265,7 @@ static void run(struct weir__job *job)
         job->code = -ETIME;
         return;
     }
+    weir__inherited_of_thread = *job->inherited;
     job->result = job->fn(job->arg);
     job->code = 0;
 }
@@ -284,7 +285,7 @@ static void *work(void *arg)
     char name[16];
 
     self->handle = pthread_self();
-    snprintf(name, sizeof name, "weir-pool-%u", self->number % NAME_COUNT);
+    snprintf(name, sizeof name, "%s-%u", self->pool->name, self->number % NAME_COUNT);
     pthread_setname_np(self->handle, name);
     if (self->pool->has_cpus)
         pthread_setaffinity_np(self->handle, sizeof self->pool->cpus, &self->pool->cpus);
@@ -338,9 +339,19 @@ void weir__pool_call_help(struct weir__pool *pool, struct weir__pool_help help)
 
 int weir__pool_start(struct weir__pool *pool)
 {
-    pool->coming_count = 1;
-    pool->stats.threads = 1;
-    return start_thread(pool);
+    bool first;
+    int error = 0;
+
+    pthread_mutex_lock(&pool->mutex);
+    first = pool->stats.threads == 0;
+    if (first)
+        error = start_thread(pool); /* it waits for the mutex before it looks at what follows */
+    if (first && error >= 0) {
+        pool->coming_count = 1;
+        pool->stats.threads = 1;
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return error;
 }
 
 void weir__pool_stop(struct weir__pool *pool)

@@ -20,7 +20,8 @@
  *    one per job, and short jobs keep few threads busy (64 tasks with empty jobs: 0.35 us a job,
  *    2.9 when each job wakes a thread of its own). A thread that is late, because the machine is
  *    busy, is not waited for.
- *  - One thread at least lives as long as the pool, so each job gets its turn.
+ *  - One thread at least lives from before the first job until the pool goes, so each job gets its
+ *    turn.
  *  - Each job but a release call holds a credit from admission to its end. There are threads_max +
  *    pool_queue_limit of them: no more than the limit wait beyond those for whom there is a thread.
  */
@@ -36,6 +37,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+struct weir__inherited;
 struct weir__wait;
 struct weir__pool_thread;
 
@@ -46,7 +48,8 @@ struct weir__job {
     struct weir__wait *wait;
     weir_pool_fn *fn;
     void *arg;
-    bool is_release; /* holds no credit, and is not interrupted */
+    const struct weir__inherited *inherited; /* the task's, for the thread while it runs fn */
+    bool is_release;                         /* holds no credit, and is not interrupted */
     int64_t deadline_ns;
     int64_t queued_ns;
     /* The thread that took it. */
@@ -57,6 +60,7 @@ struct weir__job {
 
 struct weir__pool {
     /* Constant. */
+    const char *name; /* of its threads, before their number */
     unsigned threads_min;
     unsigned threads_max;
     int64_t idle_ns;
@@ -86,7 +90,8 @@ struct weir__pool_help {
     bool start;
 };
 
-/* Starts the first thread. Returns 0 or -errno of pthread_create(3). */
+/* Starts the first thread, unless it was started before. Returns 0, -ENOMEM or -errno of
+ * pthread_create(3). */
 int weir__pool_start(struct weir__pool *pool);
 
 /* Ends and joins all threads. */

@@ -39,6 +39,9 @@ static const struct row {
     { FIELD(pool_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(pool_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(pool_idle_ns), KIND_INT64, 5000 * MS, 1, INT64_MAX },
+    { FIELD(cpu_threads), KIND_UNSIGNED, 0, 1, 1024 },
+    { FIELD(cpu_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(cpu_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
 };
 
 static int64_t get(const struct weir_options *options, const struct row *row)
@@ -101,12 +104,22 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "submission_when_full", "is no enum weir_when_full");
     if (options->pool_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "pool_when_full", "is no enum weir_when_full");
+    if (options->cpu_when_full > WEIR_WHEN_FULL_EXPIRE)
+        return refuse(why, why_bytes, "cpu_when_full", "is no enum weir_when_full");
     if (options->pool_threads_min > options->pool_threads_max)
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return refuse(why, why_bytes, "reserved", "is not zero");
     return 0;
+}
+
+/* How many CPUs affinity and quota allow. */
+static unsigned usable_cpus(const struct weir__machine *machine)
+{
+    if (machine->quota_cpus && machine->quota_cpus < machine->cpu_count)
+        return machine->quota_cpus;
+    return machine->cpu_count;
 }
 
 int weir__options_fill(struct weir_options *options, const struct weir_options *given,
@@ -123,11 +136,10 @@ int weir__options_fill(struct weir_options *options, const struct weir_options *
         error = check_rest(options, why, why_bytes);
     if (error < 0)
         return error;
-    if (!options->loop_count) {
-        options->loop_count = one_loop ? 1 : machine->cpu_count;
-        if (machine->quota_cpus && machine->quota_cpus < options->loop_count)
-            options->loop_count = machine->quota_cpus;
-    }
+    if (!options->loop_count)
+        options->loop_count = one_loop ? 1 : usable_cpus(machine);
+    if (!options->cpu_threads)
+        options->cpu_threads = usable_cpus(machine);
     if (machine->quota_cpus || machine->cpu_count == 1 || options->loop_count > machine->cpu_count)
         options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */
     return 0;

@@ -21,8 +21,8 @@
 #include "fiber/overflow.h"
 #include "io/io.h"
 #include "pool/pool.h"
-#include "sync/async.h"
 #include "runtime/options.h"
+#include "sync/async.h"
 
 #include <weir/runtime.h>
 
@@ -406,13 +406,17 @@ static int run_all(struct run *run)
     error = weir__pool_create(&run->runtime.pool, &run->runtime.options);
     if (error < 0)
         goto destroy_loops;
+    error = weir__pool_create_cpu(&run->runtime.cpu_pool, &run->runtime.options);
+    if (error < 0)
+        goto destroy_pool;
     if (handles_overflow)
         error = weir__overflow_install(current_stack);
     if (error < 0)
-        goto destroy_pool;
+        goto destroy_cpu_pool;
     run_loops(run);
     if (handles_overflow)
         weir__overflow_uninstall();
+    weir__pool_destroy(run->runtime.cpu_pool);
     weir__pool_destroy(run->runtime.pool);
     destroy_loops(run);
     error = atomic_load(&run->error);
@@ -420,6 +424,8 @@ static int run_all(struct run *run)
         error = run->result;
     return run->why[0] ? explain(error, run->why) : error;
 
+destroy_cpu_pool:
+    weir__pool_destroy(run->runtime.cpu_pool);
 destroy_pool:
     weir__pool_destroy(run->runtime.pool);
 destroy_loops:

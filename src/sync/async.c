@@ -211,6 +211,7 @@ int weir_chan_recv_async(struct weir_chan *chan, void *elem, struct weir_async *
 {
     struct weir__wait *woken = NULL;
     struct operation *operation;
+    bool is_lent;
     int result = check(chan, elem, async);
 
     if (result < 0)
@@ -218,10 +219,11 @@ int weir_chan_recv_async(struct weir_chan *chan, void *elem, struct weir_async *
     operation = prepare(async, chan, &chan->receivers);
     weir__lock_acquire(&chan->lock);
     result = weir__chan_take(chan, elem, &woken);
+    is_lent = result == 0 && chan->policy == WEIR_CHAN_PROMISE;
     if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN)
         return leave(operation, elem, 0, deadline_ns);
     weir__lock_release(&chan->lock);
-    if (result == 0 && chan->policy == WEIR_CHAN_PROMISE)
+    if (is_lent)
         weir__chan_accept(chan, elem);
     weir__wait_wake_all(woken);
     finish_now(operation, result);
@@ -237,23 +239,39 @@ int weir_async_cancel(struct weir_async *async)
     return interrupt(operation_of(async), -ECANCELED) ? 0 : WEIR_ALREADY;
 }
 
-void weir__async_stop(struct weir__loop *loop)
+/* Ends each once. One that ends may make room for others, which complete and are unlinked too. */
+static void cancel_all(struct weir__loop *loop)
+{
+    struct weir__list waiting, *link;
+
+    weir__list_init(&waiting);
+    weir__list_splice(&waiting, &loop->asyncs);
+    while ((link = weir__list_pop(&waiting))) {
+        weir__list_append(&loop->asyncs, link);
+        interrupt(WEIR_CONTAINER_OF(link, struct operation, link), -ECANCELED);
+    }
+}
+
+static void await_all(struct weir__loop *loop)
 {
     struct weir__waiter waiter = { .wait = weir__wait_self() };
-    struct weir__list *link = loop->asyncs.next;
 
-    loop->asyncs_refused = true;
-    while (link != &loop->asyncs) {
-        struct operation *operation = WEIR_CONTAINER_OF(link, struct operation, link);
-
-        link = link->next;
-        interrupt(operation, -ECANCELED);
-    }
-    if (weir__list_empty(&loop->asyncs))
-        return;
-    /* The rest was claimed elsewhere, and is on its way. */
     weir__wait_begin(waiter.wait);
     loop->asyncs_done = &waiter;
     weir__wait_park(waiter.wait, INT64_MAX, WEIR__PARK_RELEASE);
     loop->asyncs_done = NULL;
+}
+
+static void do_nothing(void *arg)
+{
+    (void)arg;
+}
+
+void weir__async_stop(struct weir__loop *loop)
+{
+    loop->asyncs_refused = true;
+    cancel_all(loop);
+    if (!weir__list_empty(&loop->asyncs))
+        await_all(loop);                   /* they were claimed elsewhere, and are on their way */
+    weir__callback_call(do_nothing, NULL); /* comes after all of their callbacks */
 }

@@ -6,7 +6,7 @@
 struct weir__loop;
 
 /* On the loop's main task, when no other task is left: ends what still waits, refuses what would
- * come, and returns when every completion is on its way to its callback. */
+ * come, and returns when every callback has run, while all loops still do. */
 void weir__async_stop(struct weir__loop *loop);
 
 #endif

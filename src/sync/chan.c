@@ -13,7 +13,6 @@
 
 enum {
     DROP_STACK_BYTES = 256, /* a dropped element up to this size waits on the stack */
-    TOUCH_BYTES = 256,      /* larger elements are touched before the lock is taken */
     PAGE_BYTES = 4096,
 };
 
@@ -42,6 +41,7 @@ static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped
     if (chan->policy == WEIR_CHAN_DROP_OLDEST) {
         weir__chan_pop(chan, dropped);
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     } else if (dropped) {
         weir__chan_copy(chan, dropped, elem);
     }
@@ -50,19 +50,31 @@ static int offer_to_full(struct weir_chan *chan, const void *elem, void *dropped
     return WEIR_DROPPED;
 }
 
-static inline int offer(struct weir_chan *chan, const void *elem, void *dropped,
-                        struct weir__wait **wake)
+/* To the oldest receiver, if one can be claimed: the wait to be woken after the lock, or NULL. */
+static inline struct weir__wait *hand_over(struct weir_chan *chan, const void *elem)
 {
     struct weir__waiter *receiver = weir__waiter_claim_first(&chan->receivers.waiters);
 
-    if (receiver) {
-        weir__chan_copy(chan, receiver->elem, elem);
-        receiver->result = 0;
-        weir__chan_leave_side(&chan->receivers, receiver);
-        chan->received_total++;
-        *wake = receiver->wait;
-    } else if (chan->count < chan->capacity) {
+    if (WEIR_UNLIKELY(!receiver))
+        return NULL;
+    weir__chan_copy(chan, receiver->elem, elem);
+    receiver->result = 0;
+    weir__chan_leave_side(&chan->receivers, receiver);
+    chan->sent_total++;
+    chan->received_total++;
+    weir__event_note(chan, WEIR_EVENT_HANDED, NULL, receiver->wait);
+    return receiver->wait;
+}
+
+static inline int offer(struct weir_chan *chan, const void *elem, void *dropped,
+                        struct weir__wait **wake)
+{
+    *wake = hand_over(chan, elem);
+    if (*wake)
+        return 0;
+    if (chan->count < chan->capacity) {
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     } else {
         return offer_to_full(chan, elem, dropped);
     }
@@ -75,14 +87,17 @@ static inline int take(struct weir_chan *chan, void *elem, struct weir__wait **w
     bool buffered = chan->count > 0;
     struct weir__waiter *sender;
 
-    if (buffered)
+    if (buffered) {
         weir__chan_pop(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
+    }
     sender = weir__waiter_claim_first(&chan->senders.waiters);
     if (sender) {
         if (buffered)
             weir__chan_push(chan, sender->elem);
         else
             weir__chan_copy(chan, elem, sender->elem);
+        weir__event_note(chan, buffered ? WEIR_EVENT_SENT : WEIR_EVENT_HANDED, sender->wait, NULL);
         sender->result = 0;
         weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;
@@ -150,14 +165,24 @@ void weir__chan_discard(struct weir_chan *chan, void *elem)
     weir__chan_drop(chan, elem, WEIR_DROP_DISCARD);
 }
 
-void weir__chan_sent(struct weir_chan *chan, void *dropped, int result)
+void weir__chan_drop_sent(struct weir_chan *chan, void *dropped)
 {
-    if (result == WEIR_DROPPED)
-        weir__chan_drop(chan, dropped,
-                        chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST
-                                                              : WEIR_DROP_NEWEST);
-    else if (result == 0 && chan->policy == WEIR_CHAN_PROMISE)
-        weir__chan_fulfil(chan);
+    weir__chan_drop(chan, dropped,
+                    chan->policy == WEIR_CHAN_DROP_OLDEST ? WEIR_DROP_OLDEST : WEIR_DROP_NEWEST);
+}
+
+void weir__chan_fulfil(struct weir_chan *chan)
+{
+    weir__chan_hand_out(chan);
+    weir__chan_unpin(chan);
+}
+
+/* Called under the lock, returns without it: the call is over. */
+static inline int settle(struct weir_chan *chan, int result, struct weir__wait *wake)
+{
+    weir__lock_release(&chan->lock);
+    weir__wait_settle(wake);
+    return result;
 }
 
 /* Parks on one side of the channel; called under the lock, returns without it. */
@@ -183,35 +208,57 @@ static inline int park(struct weir_chan *chan, struct weir__chan_side *side, voi
     return code;
 }
 
-static int send_parking(struct weir_chan *chan, const void *elem, void *dropped,
-                        int64_t deadline_ns)
+/* The ways of a call that could not be done at once: called under the lock, return without it. */
+
+static __attribute__((noinline)) int park_sender(struct weir_chan *chan, const void *elem,
+                                                 size_t weight, int64_t deadline_ns)
 {
-    size_t weight = weir__chan_weigh(chan, elem);
-    struct weir__wait *wake = NULL;
-    int result;
+    int refusal = weir__wait_refuse(deadline_ns);
 
-    if (WEIR_UNLIKELY(chan->elem_size > TOUCH_BYTES))
-        touch_source(elem, chan->elem_size);
-    weir__lock_acquire(&chan->lock);
-    result = weir__chan_offer(chan, elem, weight, dropped, &wake);
-    if (result == -EAGAIN) {
-        int refusal = weir__wait_refuse(deadline_ns);
-
-        if (refusal >= 0)
-            return park(chan, &chan->senders, (void *)(uintptr_t)elem, weight, deadline_ns);
-        result = refusal;
-    }
-    weir__lock_release(&chan->lock);
-    weir__wait_settle(wake);
-    return result;
+    if (WEIR_UNLIKELY(refusal < 0))
+        return settle(chan, refusal, NULL);
+    return park(chan, &chan->senders, (void *)(uintptr_t)elem, weight, deadline_ns);
 }
 
-/* A send that never parks, but may let an element go: apart, for its room on the stack. */
-static __attribute__((noinline)) int send_unparking(struct weir_chan *chan, const void *elem,
-                                                    int64_t deadline_ns)
+static __attribute__((noinline)) int send_locked(struct weir_chan *chan, const void *elem,
+                                                 size_t weight, void *dropped, int64_t deadline_ns)
+{
+    struct weir__wait *wake = NULL;
+    int result = weir__chan_offer(chan, elem, weight, dropped, &wake);
+
+    if (result == -EAGAIN)
+        return park_sender(chan, elem, weight, deadline_ns);
+    return settle(chan, result, wake);
+}
+
+/* On a plain channel, where a receiver is parked. */
+static __attribute__((noinline)) int send_over(struct weir_chan *chan, const void *elem,
+                                               int64_t deadline_ns)
+{
+    struct weir__wait *wake = hand_over(chan, elem);
+
+    if (WEIR_UNLIKELY(!wake)) /* it has just left */
+        return send_locked(chan, elem, 0, NULL, deadline_ns);
+    return settle(chan, 0, wake);
+}
+
+static int send_prepared(struct weir_chan *chan, const void *elem, void *dropped,
+                         int64_t deadline_ns)
+{
+    size_t weight = weir__chan_weigh(chan, elem);
+
+    if (chan->elem_size > WEIR__CHAN_TOUCH_BYTES)
+        touch_source(elem, chan->elem_size);
+    weir__lock_acquire(&chan->lock);
+    return send_locked(chan, elem, weight, dropped, deadline_ns);
+}
+
+/* A send that never parks, but may let an element go: with room for it. */
+static int send_unparking(struct weir_chan *chan, const void *elem, int64_t deadline_ns)
 {
     _Alignas(16) unsigned char room[DROP_STACK_BYTES];
     void *dropped = chan->drop ? room : NULL;
+    bool is_promise = chan->policy == WEIR_CHAN_PROMISE;
     int result;
 
     if (dropped && chan->elem_size > sizeof room) {
@@ -219,52 +266,83 @@ static __attribute__((noinline)) int send_unparking(struct weir_chan *chan, cons
         if (!dropped)
             return -ENOBUFS;
     }
-    result = send_parking(chan, elem, dropped, deadline_ns);
-    weir__chan_sent(chan, dropped, result);
+    result = send_prepared(chan, elem, dropped, deadline_ns);
+    if (result == WEIR_DROPPED)
+        weir__chan_drop_sent(chan, dropped);
+    else if (result == 0 && is_promise)
+        weir__chan_fulfil(chan);
     if (dropped != room)
         weir__memory_free(dropped);
     return result;
 }
 
-int weir_chan_send(struct weir_chan *chan, const void *elem, int64_t deadline_ns)
+/* Whatever is not plain, or not right. */
+static __attribute__((noinline)) int send_carefully(struct weir_chan *chan, const void *elem,
+                                                    int64_t deadline_ns)
 {
     int error;
 
-    if (WEIR_UNLIKELY(!chan || (!elem && chan->elem_size)))
+    if (!chan || (!elem && chan->elem_size))
         return -EINVAL;
     error = weir__wait_check();
-    if (WEIR_UNLIKELY(error < 0))
+    if (error < 0)
         return error;
-    if (WEIR_UNLIKELY(weir__chan_never_parks(chan)))
+    if (weir__chan_never_parks(chan))
         return send_unparking(chan, elem, deadline_ns);
-    return send_parking(chan, elem, NULL, deadline_ns);
+    return send_prepared(chan, elem, NULL, deadline_ns);
 }
 
-static int recv_parking(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+int weir_chan_send(struct weir_chan *chan, const void *elem, int64_t deadline_ns)
+{
+    if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
+        return send_carefully(chan, elem, deadline_ns);
+    weir__lock_acquire(&chan->lock);
+    if (WEIR_LIKELY(weir__chan_offer_fast(chan, elem)))
+        return settle(chan, 0, NULL);
+    if (WEIR_UNLIKELY(chan->special))
+        return send_locked(chan, elem, 0, NULL, deadline_ns);
+    if (weir__list_empty(&chan->receivers.waiters))
+        return park_sender(chan, elem, 0, deadline_ns);
+    return send_over(chan, elem, deadline_ns);
+}
+
+static __attribute__((noinline)) int park_receiver(struct weir_chan *chan, void *elem,
+                                                   int64_t deadline_ns)
+{
+    int refusal = weir__wait_refuse(deadline_ns);
+
+    if (WEIR_UNLIKELY(refusal < 0))
+        return settle(chan, refusal, NULL);
+    return park(chan, &chan->receivers, elem, 0, deadline_ns);
+}
+
+/* Called under the lock, returns without it. */
+static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *elem,
+                                                 int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
-    int result;
+    int result = weir__chan_take(chan, elem, &wake);
+    bool is_lent = result == 0 && chan->policy == WEIR_CHAN_PROMISE;
 
-    if (WEIR_UNLIKELY(chan->elem_size > TOUCH_BYTES))
-        touch_target(elem, chan->elem_size);
-    weir__lock_acquire(&chan->lock);
-    result = weir__chan_take(chan, elem, &wake);
-    if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN) {
-        int refusal = weir__wait_refuse(deadline_ns);
-
-        if (refusal >= 0)
-            return park(chan, &chan->receivers, elem, 0, deadline_ns);
-        result = refusal;
-    }
+    if (result == -EAGAIN && chan->state == WEIR__CHAN_OPEN)
+        return park_receiver(chan, elem, deadline_ns);
     weir__lock_release(&chan->lock);
-    if (WEIR_UNLIKELY(chan->policy == WEIR_CHAN_PROMISE) && result == 0)
+    if (WEIR_UNLIKELY(is_lent)) /* any other may be gone by now */
         weir__chan_accept(chan, elem);
     weir__wait_settle(wake);
     return result;
 }
 
+static int recv_prepared(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+{
+    if (chan->elem_size > WEIR__CHAN_TOUCH_BYTES)
+        touch_target(elem, chan->elem_size);
+    weir__lock_acquire(&chan->lock);
+    return recv_locked(chan, elem, deadline_ns);
+}
+
 /* Receives into nothing: the element goes to the drop callback. */
-static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int64_t deadline_ns)
+static int recv_discarding(struct weir_chan *chan, int64_t deadline_ns)
 {
     _Alignas(16) unsigned char room[DROP_STACK_BYTES];
     void *elem = room;
@@ -276,7 +354,7 @@ static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int
             return -ENOBUFS;
     }
     weir__chan_pin(chan); /* no reference: the release of the last one must still wake us */
-    result = recv_parking(chan, elem, deadline_ns);
+    result = recv_prepared(chan, elem, deadline_ns);
     /* A promise that does not count its copies still has the only one. */
     if (result == 0 && (chan->policy != WEIR_CHAN_PROMISE || chan->retain))
         weir__chan_discard(chan, elem);
@@ -286,16 +364,30 @@ static __attribute__((noinline)) int recv_discarding(struct weir_chan *chan, int
     return result;
 }
 
-int weir_chan_recv(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+/* Whatever is not plain, or not right. */
+static __attribute__((noinline)) int recv_carefully(struct weir_chan *chan, void *elem,
+                                                    int64_t deadline_ns)
 {
     int error;
 
-    if (WEIR_UNLIKELY(!chan))
+    if (!chan)
         return -EINVAL;
     error = weir__wait_check();
-    if (WEIR_UNLIKELY(error < 0))
+    if (error < 0)
         return error;
-    if (WEIR_UNLIKELY(!elem && chan->elem_size))
+    if (!elem && chan->elem_size)
         return recv_discarding(chan, deadline_ns);
-    return recv_parking(chan, elem, deadline_ns);
+    return recv_prepared(chan, elem, deadline_ns);
+}
+
+int weir_chan_recv(struct weir_chan *chan, void *elem, int64_t deadline_ns)
+{
+    if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
+        return recv_carefully(chan, elem, deadline_ns);
+    weir__lock_acquire(&chan->lock);
+    if (WEIR_LIKELY(weir__chan_take_fast(chan, elem)))
+        return settle(chan, 0, NULL);
+    if (chan->count == 0 && weir__list_empty(&chan->senders.waiters) && !chan->special)
+        return park_receiver(chan, elem, deadline_ns);
+    return recv_locked(chan, elem, deadline_ns);
 }

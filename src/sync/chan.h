@@ -5,8 +5,10 @@
  *
  * These hold whenever the lock is free:
  *   a receiver that can be claimed is parked  =>  the buffer is empty, and no sender is parked
- *                                                    but one of the same select
- *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0)
+ *                                                    but one of the same select; or it is a promise
+ *                                                    just kept, still to be handed out
+ *   a sender that can be claimed is parked    =>  the buffer is full (or has capacity 0); where
+ *                                                    weight counts, the first of them has no room
  *   state is CLOSED or ABORTED                =>  no receiver is parked
  *   state is ABORTED                          =>  the buffer is empty, no sender is parked
  *
@@ -15,7 +17,7 @@
  *     `------------ abort -----------------^
  *
  * A parked waiter is unlinked by whoever claims it, and then does not touch the channel again: so
- * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. `waiting_count` counts
+ * an aborter may free it. A waiter whose wait ended otherwise unlinks itself. The sides count
  * those that may still come back to the lock, `pins` others that will; the memory stays so long.
  *
  * Send and recv go one short way while `special` is 0. Weighed channels, promises, and those with
@@ -33,12 +35,16 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "core/park.h"
+#include "sync/events.h"
 
 #include <weir/chan.h>
 
 #include <string.h>
 
-enum { WEIR__CHAN_NAME_BYTES = 32 };
+enum {
+    WEIR__CHAN_NAME_BYTES = 32,
+    WEIR__CHAN_TOUCH_BYTES = 256, /* larger elements are touched before the lock is taken */
+};
 
 enum weir__chan_state {
     WEIR__CHAN_OPEN,
@@ -61,19 +67,20 @@ enum weir__chan_watch {
     WEIR__CHAN_WATCHES,
 };
 
-/* Senders or receivers: those that are parked, and what became of those before. */
+/* Senders, receivers or watchers: those that are parked, and what became of those before. */
 struct weir__chan_side {
     struct weir__list waiters; /* weir__waiter.link, oldest first */
-    size_t waiting_count;
-    size_t async_count;  /* of them */
+    uint64_t joined_total;
+    uint64_t left_total;
+    size_t async_count;  /* of those who wait */
     size_t handle_count; /* counted handles */
-    uint64_t parked_total;
-    uint64_t parked_ns;
+    uint64_t parked_ns;  /* of those who left */
 };
 
 struct weir_chan {
     struct weir__lock lock;
     unsigned special; /* enum weir__chan_special */
+    bool is_plain; /* constant: parks, unweighed, small elements: nothing to do before the lock */
     enum weir__chan_state state;
     int reason;       /* what receivers get in the end; negative once not OPEN */
     size_t elem_size; /* bytes; constant */
@@ -82,6 +89,7 @@ struct weir_chan {
     size_t count;     /* elements buffered */
     struct weir__chan_side senders;
     struct weir__chan_side receivers;
+    struct weir__chan_side watchers; /* of watermarks and of the end */
     uint64_t sent_total;
     uint64_t received_total;
     uint64_t dropped_total;
@@ -91,7 +99,7 @@ struct weir_chan {
     size_t pins;      /* calls that touch it after a wait or a callback */
     size_t lent;      /* copies of a promise's element whose retain has not been called yet */
     bool owes_a_drop; /* of a promise's element, once none is lent */
-    struct weir__list watchers[WEIR__CHAN_WATCHES]; /* weir__waiter.link */
+    uint64_t noted_in, noted_out; /* elements, where events are noted */
     /* Constant. */
     enum weir_chan_policy policy;
     weir_drop_fn *drop;
@@ -111,7 +119,7 @@ struct weir_chan {
  * Under the lock: the whole of a send that need not park. 0 or WEIR_DROPPED done, -EPIPE closed,
  * -EAGAIN it would have to park. What was dropped is copied to `dropped` (may be NULL when nobody
  * is told); those to be woken after the lock go to the chain *wake. `weight` counts on weighed
- * channels only. After a promise was kept the caller calls weir__chan_fulfil.
+ * channels only. After a promise was kept, which pins it, the caller calls weir__chan_fulfil.
  */
 int weir__chan_offer(struct weir_chan *chan, const void *elem, size_t weight, void *dropped,
                      struct weir__wait **wake);
@@ -130,31 +138,40 @@ int weir__chan_offer_special(struct weir_chan *chan, const void *elem, size_t we
                              struct weir__wait **wake);
 int weir__chan_take_special(struct weir_chan *chan, void *elem, struct weir__wait **wake);
 
+/* Under the lock, on a weighed channel: whether an element of this weight could be buffered now. */
+bool weir__chan_has_room(const struct weir_chan *chan, size_t weight);
+
 /* Under the lock, after elements or weight have gone: parked senders that fit now move in. */
 void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake);
 
 /* Under the lock: whether what a watcher waits for is true, and what it then gets. */
 bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
                              size_t level);
-int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch);
+int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch,
+                            size_t level);
 
 /* Under the lock, after any change: claims the watchers whose time has come. */
 void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake);
 
-/* Outside of the lock: a promise has its element; every parked receiver gets it. */
-void weir__chan_fulfil(struct weir_chan *chan);
+/* Outside of the lock: every parked receiver of a promise gets its element, if it has one. */
+void weir__chan_hand_out(struct weir_chan *chan);
 
 /* Outside of the lock: a copy of a promise's element was received: retains it. */
 void weir__chan_accept(struct weir_chan *chan, void *elem);
 
-/* Whether a send never parks, and has something to do outside of the lock afterwards. */
+/* Whether a send never parks, and may have something to do outside of the lock afterwards. */
 static inline bool weir__chan_never_parks(const struct weir_chan *chan)
 {
     return chan->policy != WEIR_CHAN_PARK;
 }
 
-/* Outside of the lock, after a send that never parks. */
-void weir__chan_sent(struct weir_chan *chan, void *dropped, int result);
+/*
+ * Outside of the lock, after a send that never parks: it let an element go, or it kept a promise,
+ * which is pinned until then. After any other the sender does not touch the channel again: a
+ * receiver may have the element by now, and have released the channel.
+ */
+void weir__chan_drop_sent(struct weir_chan *chan, void *dropped);
+void weir__chan_fulfil(struct weir_chan *chan);
 
 /* Outside of the lock: hands one element to the drop callback and waits for it. */
 void weir__chan_drop(struct weir_chan *chan, void *elem, enum weir_drop_reason reason);
@@ -175,7 +192,13 @@ static inline void weir__chan_join_side(struct weir__chan_side *side, struct wei
 {
     waiter->since_ns = weir__wait_now();
     weir__list_append(&side->waiters, &waiter->link);
-    side->waiting_count++;
+    side->joined_total++;
+}
+
+/* Under the lock: how many wait, or may still come back to the lock. */
+static inline size_t weir__chan_waiting(const struct weir__chan_side *side)
+{
+    return (size_t)(side->joined_total - side->left_total);
 }
 
 /* Under the lock: a waiter was taken off the side's list. */
@@ -184,10 +207,11 @@ static inline void weir__chan_leave_side(struct weir__chan_side *side,
 {
     int64_t parked_ns = weir__wait_now() - waiter->since_ns;
 
-    side->waiting_count--;
-    side->async_count -= waiter->is_async;
-    side->parked_total++;
-    side->parked_ns += parked_ns > 0 ? (uint64_t)parked_ns : 0; /* two loops, two readings */
+    side->left_total++;
+    if (parked_ns > 0) /* in another turn; and two loops have two readings */
+        side->parked_ns += (uint64_t)parked_ns;
+    if (WEIR_UNLIKELY(waiter->is_async))
+        side->async_count--;
 }
 
 /* After a wait that ended otherwise: takes the waiter back. Gives the memory up if it was last. */
@@ -234,7 +258,33 @@ static inline void weir__chan_pop(struct weir_chan *chan, void *elem)
     chan->count--;
 }
 
-/* Lists a named channel, and takes it off again before it is freed; registry.c. */
+/*
+ * Under the lock, by far the most calls: an element goes into, or comes out of the buffer, and
+ * nobody waits who would have to be served. False: nothing happened.
+ */
+static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || !weir__list_empty(&chan->receivers.waiters) ||
+                      chan->count >= chan->capacity))
+        return false;
+    weir__chan_push(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
+    chan->sent_total++;
+    return true;
+}
+
+static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
+{
+    if (WEIR_UNLIKELY(chan->special || chan->count == 0 ||
+                      !weir__list_empty(&chan->senders.waiters)))
+        return false;
+    weir__chan_pop(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
+    chan->received_total++;
+    return true;
+}
+
+/* Lists a named channel, and takes it off again before it is freed; chan_stats.c. */
 void weir__chan_enlist(struct weir_chan *chan);
 void weir__chan_delist(struct weir_chan *chan);
 

@@ -8,34 +8,20 @@
 
 /*
  * Between the verbs, a send clause that may drop keeps room for the dropped element: in its scratch
- * words, or, for larger elements, in a block. It is always ready, so its select never parks; so is
- * a receive that lends a promise's element. After a park the channel may be gone: no other clause
- * touches it in finish.
+ * words, or, for larger elements, in a block; its waiter, which is never armed, has the place. It
+ * is always ready, so its select never parks; so is a receive that lends a promise's element. After
+ * a park, and after a send that was received, the channel may be gone: no other clause touches it
+ * in finish.
  */
-static struct weir__clause_internal *internal(struct weir_clause *clause)
-{
-    return (struct weir__clause_internal *)clause->internal;
-}
-
-static bool fits_scratch(const struct weir_chan *chan)
-{
-    return chan->elem_size <= sizeof((struct weir__clause_internal *)0)->scratch;
-}
-
-static void *dropped_room(struct weir_clause *clause)
-{
-    return fits_scratch(clause->object) ? (void *)internal(clause)->scratch
-                                        : internal(clause)->scratch[0];
-}
-
 static int send_unparking_prepare(struct weir_clause *clause)
 {
+    struct weir__clause_internal *internal = weir__clause_internal(clause);
     const struct weir_chan *chan = clause->object;
 
-    if (fits_scratch(chan))
-        return 0;
-    internal(clause)->scratch[0] = weir__memory_alloc(NULL, chan->elem_size);
-    return internal(clause)->scratch[0] ? 0 : -ENOBUFS;
+    internal->waiter.elem = internal->scratch;
+    if (chan->elem_size > sizeof internal->scratch)
+        internal->waiter.elem = weir__memory_alloc(NULL, chan->elem_size);
+    return internal->waiter.elem ? 0 : -ENOBUFS;
 }
 
 static int refuse(struct weir_clause *clause)
@@ -46,24 +32,43 @@ static int refuse(struct weir_clause *clause)
 
 static void send_unparking_finish(struct weir_clause *clause, bool won)
 {
-    struct weir_chan *chan = clause->object;
+    struct weir__clause_internal *internal = weir__clause_internal(clause);
 
-    if (won)
-        weir__chan_sent(chan, dropped_room(clause), clause->result);
-    if (!fits_scratch(chan))
-        weir__memory_free(internal(clause)->scratch[0]);
+    if (won && clause->result == WEIR_DROPPED)
+        weir__chan_drop_sent(clause->object, internal->waiter.elem);
+    if (internal->waiter.elem != internal->scratch)
+        weir__memory_free(internal->waiter.elem);
+}
+
+static void send_promise_finish(struct weir_clause *clause, bool won)
+{
+    if (won && clause->result == 0)
+        weir__chan_fulfil(clause->object);
+    send_unparking_finish(clause, won);
 }
 
 /* A weighed element is weighed before the locks; its weight waits where the waiter has it. */
 static int send_weighed_prepare(struct weir_clause *clause)
 {
-    internal(clause)->waiter.weight = weir__chan_weigh(clause->object, clause->elem);
+    weir__clause_internal(clause)->waiter.weight = weir__chan_weigh(clause->object, clause->elem);
     return 0;
 }
 
-static struct weir__lock *chan_lock(const struct weir_clause *clause)
+/* --- Ready, try, try alone -------------------------------------------------------------------- */
+
+static bool send_ready(const struct weir_clause *clause)
 {
-    return &((struct weir_chan *)clause->object)->lock;
+    const struct weir_chan *chan = clause->object;
+
+    return chan->count < chan->capacity || !weir__list_empty(&chan->receivers.waiters) ||
+           chan->special || weir__chan_never_parks(chan);
+}
+
+static bool recv_ready(const struct weir_clause *clause)
+{
+    const struct weir_chan *chan = clause->object;
+
+    return chan->count > 0 || !weir__list_empty(&chan->senders.waiters) || chan->special;
 }
 
 static bool send_try(struct weir_clause *clause, struct weir__wait **wake)
@@ -72,16 +77,34 @@ static bool send_try(struct weir_clause *clause, struct weir__wait **wake)
     return clause->result != -EAGAIN;
 }
 
+static bool send_try_alone(struct weir_clause *clause)
+{
+    struct weir_chan *chan = clause->object;
+    struct weir__wait *wake = NULL;
+    bool ready;
+
+    weir__lock_acquire(&chan->lock);
+    ready = weir__chan_offer_fast(chan, clause->elem);
+    clause->result = 0;
+    if (!ready && send_ready(clause))
+        ready = send_try(clause, &wake);
+    weir__lock_release(&chan->lock);
+    if (ready)
+        weir__wait_settle(wake);
+    return ready;
+}
+
 static bool send_weighed_try(struct weir_clause *clause, struct weir__wait **wake)
 {
-    clause->result =
-        weir__chan_offer(clause->object, clause->elem, internal(clause)->waiter.weight, NULL, wake);
+    clause->result = weir__chan_offer(clause->object, clause->elem,
+                                      weir__clause_internal(clause)->waiter.weight, NULL, wake);
     return clause->result != -EAGAIN;
 }
 
 static bool send_unparking_try(struct weir_clause *clause, struct weir__wait **wake)
 {
-    clause->result = weir__chan_offer(clause->object, clause->elem, 0, dropped_room(clause), wake);
+    clause->result = weir__chan_offer(clause->object, clause->elem, 0,
+                                      weir__clause_internal(clause)->waiter.elem, wake);
     return true;
 }
 
@@ -93,24 +116,42 @@ static bool recv_try(struct weir_clause *clause, struct weir__wait **wake)
     return clause->result != -EAGAIN || chan->state != WEIR__CHAN_OPEN;
 }
 
+static bool recv_try_alone(struct weir_clause *clause)
+{
+    struct weir_chan *chan = clause->object;
+    struct weir__wait *wake = NULL;
+    bool ready;
+
+    weir__lock_acquire(&chan->lock);
+    ready = weir__chan_take_fast(chan, clause->elem);
+    clause->result = 0;
+    if (!ready && recv_ready(clause))
+        ready = recv_try(clause, &wake);
+    weir__lock_release(&chan->lock);
+    if (ready)
+        weir__wait_settle(wake);
+    return ready;
+}
+
 /* Under the lock: what was lent here is accepted in finish; a waiter gets it from who fulfils. */
 static bool recv_promised_try(struct weir_clause *clause, struct weir__wait **wake)
 {
     bool ready = recv_try(clause, wake);
 
-    internal(clause)->scratch[0] = ready && clause->result == 0 ? clause->object : NULL;
+    weir__clause_internal(clause)->scratch[0] =
+        ready && clause->result == 0 ? clause->object : NULL;
     return ready;
 }
 
 static int recv_promised_prepare(struct weir_clause *clause)
 {
-    internal(clause)->scratch[0] = NULL;
+    weir__clause_internal(clause)->scratch[0] = NULL;
     return 0;
 }
 
 static void recv_promised_finish(struct weir_clause *clause, bool won)
 {
-    struct weir_chan *lender = internal(clause)->scratch[0];
+    struct weir_chan *lender = weir__clause_internal(clause)->scratch[0];
 
     if (won && lender)
         weir__chan_accept(lender, clause->elem);
@@ -154,22 +195,27 @@ static size_t level_of(const struct weir_clause *clause)
     return (size_t)(uintptr_t)clause->elem;
 }
 
+static bool watch_ready(const struct weir_clause *clause)
+{
+    return weir__chan_watch_is_due(clause->object, watch_of(clause), level_of(clause));
+}
+
 static bool watch_try(struct weir_clause *clause, struct weir__wait **wake)
 {
     const struct weir_chan *chan = clause->object;
 
     (void)wake;
-    clause->result = weir__chan_watch_result(chan, watch_of(clause));
-    return weir__chan_watch_is_due(chan, watch_of(clause), level_of(clause));
+    clause->result = weir__chan_watch_result(chan, watch_of(clause), level_of(clause));
+    return watch_ready(clause);
 }
 
 static void watch_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
     struct weir_chan *chan = clause->object;
 
+    waiter->watch = (uint8_t)watch_of(clause);
     waiter->weight = level_of(clause);
-    weir__list_append(&chan->watchers[watch_of(clause)], &waiter->link);
-    chan->pins++;
+    weir__chan_join_side(&chan->watchers, waiter);
     chan->special |= WEIR__CHAN_WATCHED;
 }
 
@@ -178,10 +224,7 @@ static void watch_disarm(struct weir_clause *clause, struct weir__waiter *waiter
 {
     struct weir_chan *chan = clause->object;
 
-    weir__lock_acquire(&chan->lock);
-    weir__list_unlink(&waiter->link);
-    weir__lock_release(&chan->lock);
-    weir__chan_unpin(chan);
+    weir__chan_take_back(chan, &chan->watchers, waiter);
 }
 
 /* Whoever fired has unlinked the waiter and counted it off: the channel is not touched again. */
@@ -192,8 +235,9 @@ static void chan_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs send_verbs = {
     .name = "send",
-    .lock = chan_lock,
+    .ready = send_ready,
     .try = send_try,
+    .try_alone = send_try_alone,
     .arm = send_arm,
     .disarm = send_disarm,
     .fired = chan_fired,
@@ -201,8 +245,9 @@ static const struct weir_clause_verbs send_verbs = {
 
 static const struct weir_clause_verbs recv_verbs = {
     .name = "recv",
-    .lock = chan_lock,
+    .ready = recv_ready,
     .try = recv_try,
+    .try_alone = recv_try_alone,
     .arm = recv_arm,
     .disarm = recv_disarm,
     .fired = chan_fired,
@@ -210,8 +255,9 @@ static const struct weir_clause_verbs recv_verbs = {
 
 static const struct weir_clause_verbs send_weighed_verbs = {
     .name = "send",
+    .is_careful = true,
     .prepare = send_weighed_prepare,
-    .lock = chan_lock,
+    .ready = send_ready,
     .try = send_weighed_try,
     .arm = send_arm,
     .disarm = send_disarm,
@@ -219,22 +265,22 @@ static const struct weir_clause_verbs send_weighed_verbs = {
 };
 
 /* To a channel that drops, or to a promise. */
-static const struct weir_clause_verbs send_unparking_verbs = {
-    .name = "send",
-    .prepare = send_unparking_prepare,
-    .lock = chan_lock,
-    .try = send_unparking_try,
-    .arm = send_arm,
-    .disarm = send_disarm,
-    .fired = chan_fired,
-    .finish = send_unparking_finish,
-};
+#define UNPARKING_VERBS(finisher)                                                                  \
+    {                                                                                              \
+        .name = "send", .is_careful = true, .prepare = send_unparking_prepare,                     \
+        .ready = send_ready, .try = send_unparking_try, .arm = send_arm, .disarm = send_disarm,    \
+        .fired = chan_fired, .finish = (finisher),                                                 \
+    }
+
+static const struct weir_clause_verbs send_unparking_verbs = UNPARKING_VERBS(send_unparking_finish);
+static const struct weir_clause_verbs send_promise_verbs = UNPARKING_VERBS(send_promise_finish);
 
 /* From a promise that counts its copies. */
 static const struct weir_clause_verbs recv_promised_verbs = {
     .name = "recv",
+    .is_careful = true,
     .prepare = recv_promised_prepare,
-    .lock = chan_lock,
+    .ready = recv_ready,
     .try = recv_promised_try,
     .arm = recv_arm,
     .disarm = recv_disarm,
@@ -244,7 +290,7 @@ static const struct weir_clause_verbs recv_promised_verbs = {
 
 #define WATCH_VERBS(label)                                                                         \
     {                                                                                              \
-        .name = (label), .lock = chan_lock, .try = watch_try, .arm = watch_arm,                    \
+        .name = (label), .ready = watch_ready, .try = watch_try, .arm = watch_arm,                 \
         .disarm = watch_disarm, .fired = chan_fired,                                               \
     }
 
@@ -262,6 +308,7 @@ static enum weir__chan_watch watch_of(const struct weir_clause *clause)
 /* Without an element, or room for one: the select is refused. */
 static const struct weir_clause_verbs broken_verbs = {
     .name = "broken",
+    .is_careful = true,
     .prepare = refuse,
 };
 
@@ -270,43 +317,46 @@ static bool lacks_elem(const struct weir_chan *chan, const void *elem)
     return !elem && chan->elem_size;
 }
 
-struct weir_clause weir_clause_send(struct weir_chan *chan, const void *elem)
+/* A clause of the channel; of none, a disabled one. */
+static struct weir_clause make(struct weir_chan *chan, const struct weir_clause_verbs *verbs,
+                               const void *elem)
 {
     struct weir_clause clause = { .object = chan, .elem = (void *)(uintptr_t)elem };
 
     if (!chan)
         return clause;
-    clause.verbs = &send_verbs;
-    if (chan->weigh)
-        clause.verbs = &send_weighed_verbs;
-    if (weir__chan_never_parks(chan))
-        clause.verbs = &send_unparking_verbs;
-    if (lacks_elem(chan, elem))
-        clause.verbs = &broken_verbs;
+    clause.verbs = verbs;
+    weir__clause_internal(&clause)->lock = &chan->lock;
     return clause;
+}
+
+struct weir_clause weir_clause_send(struct weir_chan *chan, const void *elem)
+{
+    const struct weir_clause_verbs *verbs = &send_verbs;
+
+    if (chan && chan->weigh)
+        verbs = &send_weighed_verbs;
+    if (chan && weir__chan_never_parks(chan))
+        verbs = chan->policy == WEIR_CHAN_PROMISE ? &send_promise_verbs : &send_unparking_verbs;
+    if (chan && lacks_elem(chan, elem))
+        verbs = &broken_verbs;
+    return make(chan, verbs, elem);
 }
 
 struct weir_clause weir_clause_recv(struct weir_chan *chan, void *elem)
 {
-    struct weir_clause clause = { .object = chan, .elem = elem };
+    const struct weir_clause_verbs *verbs = &recv_verbs;
 
-    if (!chan)
-        return clause;
-    clause.verbs = &recv_verbs;
-    if (chan->policy == WEIR_CHAN_PROMISE && chan->retain)
-        clause.verbs = &recv_promised_verbs;
-    if (lacks_elem(chan, elem))
-        clause.verbs = &broken_verbs;
-    return clause;
+    if (chan && chan->policy == WEIR_CHAN_PROMISE && chan->retain)
+        verbs = &recv_promised_verbs;
+    if (chan && lacks_elem(chan, elem))
+        verbs = &broken_verbs;
+    return make(chan, verbs, elem);
 }
 
 static struct weir_clause watch(struct weir_chan *chan, enum weir__chan_watch kind, size_t level)
 {
-    return (struct weir_clause){
-        .verbs = chan ? &watch_verbs[kind] : NULL,
-        .object = chan,
-        .elem = (void *)(uintptr_t)level,
-    };
+    return make(chan, &watch_verbs[kind], (void *)(uintptr_t)level);
 }
 
 struct weir_clause weir_clause_below(struct weir_chan *chan, size_t level)

@@ -50,7 +50,7 @@ static size_t total_bytes(size_t elem_size, size_t capacity, bool is_weighed, si
 
 static void init_side(struct weir__chan_side *side)
 {
-    *side = (struct weir__chan_side){ .waiting_count = 0 };
+    *side = (struct weir__chan_side){ .joined_total = 0 };
     weir__list_init(&side->waiters);
 }
 
@@ -75,6 +75,8 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     *made = (struct weir_chan){
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
                    (options->policy == WEIR_CHAN_PROMISE ? WEIR__CHAN_PROMISE : 0U),
+        .is_plain = options->policy == WEIR_CHAN_PARK && !options->weigh &&
+                    elem_size <= WEIR__CHAN_TOUCH_BYTES,
         .elem_size = elem_size,
         .capacity = capacity,
         .refs = 1,
@@ -90,8 +92,7 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     };
     init_side(&made->senders);
     init_side(&made->receivers);
-    for (int watch = 0; watch < WEIR__CHAN_WATCHES; watch++)
-        weir__list_init(&made->watchers[watch]);
+    init_side(&made->watchers);
     strcpy(made->name, options->name ? options->name : "chan");
     if (made->is_listed)
         weir__chan_enlist(made);
@@ -119,11 +120,17 @@ bool weir__chan_try_retain(struct weir_chan *chan)
     return alive;
 }
 
+/* Under the lock: all that are parked on the channel. */
+static size_t parked_count(const struct weir_chan *chan)
+{
+    return weir__chan_waiting(&chan->senders) + weir__chan_waiting(&chan->receivers) +
+           weir__chan_waiting(&chan->watchers);
+}
+
 /* Under the lock: nobody can come back to it any more. */
 static bool unreachable(const struct weir_chan *chan)
 {
-    return chan->refs == 0 && chan->pins == 0 && chan->senders.waiting_count == 0 &&
-           chan->receivers.waiting_count == 0;
+    return chan->refs == 0 && chan->pins == 0 && parked_count(chan) == 0;
 }
 
 static void free_chan(struct weir_chan *chan)
@@ -181,8 +188,8 @@ static const char *waiter_name(const struct weir__waiter *waiter)
 }
 
 /*
- * Wakes one parked waiter of `waiters`, a list of that side, with `result`; false when there is none
- * left. One at a time: wakes stay outside of the lock, which is never held for long. `told` says
+ * Wakes one parked waiter of `waiters`, a list of that side, with `result`; false when there is
+ * none left. One at a time: wakes stay outside of the lock, which is never held for long. `told` says
  * what to report.
  */
 static bool wake_one(struct weir_chan *chan, struct weir__list *waiters,
@@ -226,10 +233,13 @@ static void begin_close(struct weir_chan *chan, int reason, struct weir__wait **
         weir__chan_notice(chan, wake);
 }
 
-/* Receivers are parked only where nothing is buffered or being sent: it is their end. */
+/* Receivers are parked only where nothing is buffered or being sent: it is their end. But a promise
+ * may just have been kept, and not be handed out yet. */
 static void end_close(struct weir_chan *chan, int reason, struct weir__wait *wake)
 {
     weir__wait_wake_all(wake);
+    if (chan->policy == WEIR_CHAN_PROMISE)
+        weir__chan_hand_out(chan);
     while (wake_one(chan, &chan->receivers.waiters, &chan->receivers, end_reason(reason), NULL))
         ;
 }
@@ -256,8 +266,7 @@ int weir_chan_close(struct weir_chan *chan, int reason)
 
 /* An abort on its way, between the lock and what must be done outside of it. */
 struct aborting {
-    struct weir__list receivers, senders;
-    struct weir__wait *wake;
+    struct weir__list receivers, senders, watchers;
     enum weir_drop_reason why;
     size_t head, count; /* what to drop */
 };
@@ -272,8 +281,9 @@ static void begin_abort(struct weir_chan *chan, int reason, struct aborting *abo
     };
     weir__list_init(&aborting->receivers);
     weir__list_init(&aborting->senders);
+    weir__list_init(&aborting->watchers);
     chan->state = WEIR__CHAN_ABORTED;
-    chan->special |= WEIR__CHAN_ENDED;
+    chan->special = (chan->special | WEIR__CHAN_ENDED) & ~(unsigned)WEIR__CHAN_WATCHED;
     chan->reason = end_reason(reason);
     chan->count = 0;
     chan->weight = 0;
@@ -285,18 +295,19 @@ static void begin_abort(struct weir_chan *chan, int reason, struct aborting *abo
     /* All at once: nobody may receive from a parked sender when older elements were dropped. */
     weir__list_splice(&aborting->receivers, &chan->receivers.waiters);
     weir__list_splice(&aborting->senders, &chan->senders.waiters);
-    if (chan->special & WEIR__CHAN_WATCHED)
-        weir__chan_notice(chan, &aborting->wake);
+    weir__list_splice(&aborting->watchers, &chan->watchers.waiters);
 }
 
 /* `told` as in wake_one. */
 static void end_abort(struct weir_chan *chan, int reason, struct aborting *aborting, bool told)
 {
-    weir__wait_wake_all(aborting->wake);
     while (wake_one(chan, &aborting->receivers, &chan->receivers, end_reason(reason),
                     told ? "recv" : NULL))
         ;
     while (wake_one(chan, &aborting->senders, &chan->senders, -EPIPE, told ? "send" : NULL))
+        ;
+    while (wake_one(chan, &aborting->watchers, &chan->watchers, end_reason(reason),
+                    told ? "a select" : NULL))
         ;
     /* Nothing is buffered after the abort, so the elements lie still where they are. */
     for (size_t i = 0; i < aborting->count && chan->drop; i++)
@@ -343,11 +354,19 @@ int weir_chan_release(struct weir_chan *chan)
     }
     chan->refs = 0;
     chan->pins++; /* so that no waiter frees the channel under us */
-    parked = chan->senders.waiting_count + chan->receivers.waiting_count;
+    parked = parked_count(chan);
     weir__lock_release(&chan->lock);
     abort_chan(chan, 0, parked > 0);
     weir__chan_unpin(chan);
     return parked ? -EBUSY : 0;
+}
+
+/* What keeps a handle from being opened or closed. */
+static int check_handle(const struct weir_chan *chan)
+{
+    if (!chan)
+        return -EINVAL;
+    return weir__loop_forked ? -EOWNERDEAD : 0;
 }
 
 static int open_handle(struct weir_chan *chan, struct weir__chan_side *side)
@@ -366,22 +385,27 @@ static int open_handle(struct weir_chan *chan, struct weir__chan_side *side)
 
 int weir_chan_open_sender(struct weir_chan *chan)
 {
-    return chan ? open_handle(chan, &chan->senders) : -EINVAL;
+    int error = check_handle(chan);
+
+    return error < 0 ? error : open_handle(chan, &chan->senders);
 }
 
 int weir_chan_open_receiver(struct weir_chan *chan)
 {
-    return chan ? open_handle(chan, &chan->receivers) : -EINVAL;
+    int error = check_handle(chan);
+
+    return error < 0 ? error : open_handle(chan, &chan->receivers);
 }
 
 /* The count and what follows from it are one step: nobody can open a handle in between. */
 int weir_chan_close_sender(struct weir_chan *chan)
 {
     struct weir__wait *wake = NULL;
+    int error = check_handle(chan);
     bool ends;
 
-    if (!chan)
-        return -EINVAL;
+    if (error < 0)
+        return error;
     weir__lock_acquire(&chan->lock);
     if (chan->senders.handle_count == 0) {
         weir__lock_release(&chan->lock);
@@ -400,10 +424,11 @@ int weir_chan_close_sender(struct weir_chan *chan)
 int weir_chan_close_receiver(struct weir_chan *chan)
 {
     struct aborting aborting;
+    int error = check_handle(chan);
     bool ends;
 
-    if (!chan)
-        return -EINVAL;
+    if (error < 0)
+        return error;
     weir__lock_acquire(&chan->lock);
     if (chan->receivers.handle_count == 0) {
         weir__lock_release(&chan->lock);

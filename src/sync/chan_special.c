@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The long way through send and recv: channels bounded by weight, promises, and those that somebody
- * watches; see chan.h. Everything here but fulfil and accept runs under the channel's lock. */
+ * watches; see chan.h. Everything here but hand_out and accept runs under the channel's lock. */
 #include "sync/chan.h"
 
 #include <errno.h>
 
 /* --- Weight ---------------------------------------------------------------------------------- */
 
-static bool fits(const struct weir_chan *chan, size_t weight)
+bool weir__chan_has_room(const struct weir_chan *chan, size_t weight)
 {
     if (chan->count == 0)
         return true;
@@ -28,15 +28,16 @@ void weir__chan_admit(struct weir_chan *chan, struct weir__wait **wake)
         struct weir__waiter *sender =
             WEIR_CONTAINER_OF(chan->senders.waiters.next, struct weir__waiter, link);
 
-        if (!fits(chan, sender->weight))
+        if (!weir__chan_has_room(chan, sender->weight))
             return;
         if (!weir__waiter_claim(sender))
             continue;
         push_weighed(chan, sender->elem, sender->weight);
+        weir__event_note(chan, WEIR_EVENT_SENT, sender->wait, NULL);
         sender->result = 0;
         weir__chan_leave_side(&chan->senders, sender);
         chan->sent_total++;
-        weir__wait_chain(wake, sender->wait);
+        wake = weir__wait_chain(wake, sender->wait);
     }
 }
 
@@ -53,9 +54,10 @@ static int offer_weighed(struct weir_chan *chan, const void *elem, size_t weight
         }
         return result;
     }
-    if (!weir__list_empty(&chan->senders.waiters) || !fits(chan, weight))
+    if (!weir__list_empty(&chan->senders.waiters) || !weir__chan_has_room(chan, weight))
         return -EAGAIN;
     push_weighed(chan, elem, weight);
+    weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     chan->sent_total++;
     return 0;
 }
@@ -66,6 +68,7 @@ static int take_weighed(struct weir_chan *chan, void *elem, struct weir__wait **
         return chan->state == WEIR__CHAN_OPEN ? -EAGAIN : chan->reason;
     chan->weight -= chan->weights[chan->head];
     weir__chan_pop(chan, elem);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
     weir__chan_admit(chan, wake);
     return 0;
@@ -78,6 +81,8 @@ static int offer_promise(struct weir_chan *chan, const void *elem, void *dropped
     chan->sent_total++;
     if (chan->count == 0) {
         weir__chan_push(chan, elem);
+        weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
+        chan->pins++; /* see weir__chan_fulfil */
         return 0;
     }
     chan->dropped_total++;
@@ -91,6 +96,7 @@ static int take_promise(struct weir_chan *chan, void *elem)
     if (chan->count == 0)
         return chan->state == WEIR__CHAN_OPEN ? -EAGAIN : chan->reason;
     weir__chan_copy(chan, elem, chan->buffer);
+    weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
     chan->lent += chan->retain != NULL;
     return 0;
@@ -112,7 +118,7 @@ void weir__chan_accept(struct weir_chan *chan, void *elem)
         weir__chan_drop(chan, chan->buffer, WEIR_DROP_ABORT);
 }
 
-void weir__chan_fulfil(struct weir_chan *chan)
+void weir__chan_hand_out(struct weir_chan *chan)
 {
     struct weir__waiter *receiver;
 
@@ -133,48 +139,46 @@ void weir__chan_fulfil(struct weir_chan *chan)
 
 /* --- Watchers -------------------------------------------------------------------------------- */
 
-bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
-                             size_t level)
+static bool is_reached(const struct weir_chan *chan, enum weir__chan_watch watch, size_t level)
 {
     size_t reached = chan->weigh ? chan->weight : chan->count;
 
-    switch (watch) {
-    case WEIR__CHAN_BELOW:
-        return reached <= level;
-    case WEIR__CHAN_ABOVE:
-        return reached >= level || chan->state != WEIR__CHAN_OPEN; /* or it never comes */
-    default:
-        return chan->state != WEIR__CHAN_OPEN;
-    }
+    if (chan->state == WEIR__CHAN_ABORTED || watch == WEIR__CHAN_ENDS)
+        return false;
+    return watch == WEIR__CHAN_BELOW ? reached <= level : reached >= level;
 }
 
-int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch)
+bool weir__chan_watch_is_due(const struct weir_chan *chan, enum weir__chan_watch watch,
+                             size_t level)
 {
-    return watch == WEIR__CHAN_BELOW ? 0 : chan->reason;
+    if (chan->state == WEIR__CHAN_ABORTED || is_reached(chan, watch, level))
+        return true;
+    /* Nothing is accepted any more: what is not reached will not be. */
+    return chan->state == WEIR__CHAN_CLOSED && watch != WEIR__CHAN_BELOW;
+}
+
+int weir__chan_watch_result(const struct weir_chan *chan, enum weir__chan_watch watch, size_t level)
+{
+    return is_reached(chan, watch, level) ? 0 : chan->reason;
 }
 
 void weir__chan_notice(struct weir_chan *chan, struct weir__wait **wake)
 {
-    bool watched = false;
+    struct weir__list *head = &chan->watchers.waiters;
+    struct weir__list *link = head->next;
 
-    for (enum weir__chan_watch watch = 0; watch < WEIR__CHAN_WATCHES; watch++) {
-        struct weir__list *head = &chan->watchers[watch];
-        struct weir__list *link = head->next;
+    while (link != head) {
+        struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
 
-        while (link != head) {
-            struct weir__waiter *waiter = WEIR_CONTAINER_OF(link, struct weir__waiter, link);
-
-            link = link->next;
-            if (!weir__chan_watch_is_due(chan, watch, waiter->weight) ||
-                !weir__waiter_claim(waiter))
-                continue;
-            waiter->result = weir__chan_watch_result(chan, watch);
-            chan->pins--;
-            weir__wait_chain(wake, waiter->wait);
-        }
-        watched |= !weir__list_empty(head);
+        link = link->next;
+        if (!weir__chan_watch_is_due(chan, waiter->watch, waiter->weight) ||
+            !weir__waiter_claim(waiter))
+            continue;
+        waiter->result = weir__chan_watch_result(chan, waiter->watch, waiter->weight);
+        weir__chan_leave_side(&chan->watchers, waiter);
+        wake = weir__wait_chain(wake, waiter->wait);
     }
-    if (!watched)
+    if (weir__list_empty(head))
         chan->special &= ~(unsigned)WEIR__CHAN_WATCHED;
 }
 

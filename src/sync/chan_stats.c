@@ -54,6 +54,8 @@ int weir_chan_walk(weir_chan_visit_fn *visit, void *context)
 
     if (!visit)
         return -EINVAL;
+    if (weir__loop_forked)
+        return -EOWNERDEAD; /* the list may be locked for ever */
     for (;;) {
         taken = retain_named(chans, capacity, &count);
         if (count <= capacity)
@@ -83,16 +85,16 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
     *stats = (struct weir_chan_stats){
         .count = chan->count,
         .capacity = chan->capacity,
-        .waiting_senders = chan->senders.waiting_count,
-        .waiting_receivers = chan->receivers.waiting_count,
+        .waiting_senders = weir__chan_waiting(&chan->senders),
+        .waiting_receivers = weir__chan_waiting(&chan->receivers),
         .sent_total = chan->sent_total,
         .received_total = chan->received_total,
         .dropped_total = chan->dropped_total,
         .count_max = chan->count_max,
         .weight = chan->weight,
         .weight_limit = chan->weight_limit,
-        .parked_senders_total = chan->senders.parked_total,
-        .parked_receivers_total = chan->receivers.parked_total,
+        .parked_senders_total = chan->senders.left_total,
+        .parked_receivers_total = chan->receivers.left_total,
         .parked_senders_ns = chan->senders.parked_ns,
         .parked_receivers_ns = chan->receivers.parked_ns,
         .senders = chan->senders.handle_count,
@@ -125,6 +127,21 @@ static const struct weir__wait *first_open(const struct weir__list *side)
     return NULL;
 }
 
+/* Under the lock: as for others, with what is said of weight in chan.h. */
+static void verify_weighed(const struct weir_chan *chan)
+{
+    const struct weir__list *first = chan->senders.waiters.next;
+    size_t weight = 0;
+
+    for (size_t i = 0; i < chan->count; i++)
+        weight += chan->weights[(chan->head + i) % chan->capacity];
+    WEIR_ASSERT(weight == chan->weight);
+    WEIR_ASSERT(weight <= chan->weight_limit || chan->count == 1);
+    if (first != &chan->senders.waiters)
+        WEIR_ASSERT(!weir__chan_has_room(
+            chan, WEIR_CONTAINER_OF(first, struct weir__waiter, link)->weight));
+}
+
 void weir__chan_verify(struct weir_chan *chan)
 {
     const struct weir__wait *receiver, *sender;
@@ -133,9 +150,11 @@ void weir__chan_verify(struct weir_chan *chan)
     receiver = first_open(&chan->receivers.waiters);
     sender = first_open(&chan->senders.waiters);
     WEIR_ASSERT(chan->count <= chan->capacity);
-    if (receiver)
+    if (receiver && chan->policy != WEIR_CHAN_PROMISE)
         WEIR_ASSERT(chan->count == 0);
-    if (sender)
+    if (chan->weigh)
+        verify_weighed(chan);
+    else if (sender)
         WEIR_ASSERT(chan->count == chan->capacity);
     if (receiver && sender)
         WEIR_ASSERT(receiver == sender);
@@ -143,6 +162,7 @@ void weir__chan_verify(struct weir_chan *chan)
         WEIR_ASSERT(chan->count == 0);
         WEIR_ASSERT(weir__list_empty(&chan->senders.waiters));
         WEIR_ASSERT(weir__list_empty(&chan->receivers.waiters));
+        WEIR_ASSERT(weir__list_empty(&chan->watchers.waiters));
     }
     weir__lock_release(&chan->lock);
 }

@@ -26,7 +26,6 @@ struct selection {
     struct weir_clause *clauses;
     size_t count;
     unsigned flags;
-    bool careful;              /* some clause has a prepare or finish */
     struct weir__lock **locks; /* the caller's room for `count` of them, or NULL */
 };
 
@@ -36,33 +35,30 @@ struct lock_set {
     size_t count;
 };
 
-static struct weir__clause_internal *internal(struct weir_clause *clause)
-{
-    return (struct weir__clause_internal *)clause->internal;
-}
-
 static bool enabled(const struct weir_clause *clause)
 {
     return clause->verbs != NULL;
 }
 
-/* Whether the call makes sense, one clause could win, and any clause has a prepare or finish. */
-static int check(struct selection *selection, int64_t deadline_ns)
+/* Whether the call makes sense and one clause could win: 0, 1 when a clause has a prepare or
+ * finish, or -EINVAL. */
+static inline int check(const struct weir_clause *clauses, size_t count, unsigned flags,
+                        int64_t deadline_ns)
 {
-    bool any = false;
+    bool any = deadline_ns != WEIR_FOREVER;
+    int is_careful = 0;
 
-    if (WEIR_UNLIKELY((selection->count && !selection->clauses) ||
-                      (selection->flags & ~(unsigned)WEIR_SELECT_PRIORITY)))
+    if (WEIR_UNLIKELY((count && !clauses) || (flags & ~(unsigned)WEIR_SELECT_PRIORITY)))
         return -EINVAL;
-    for (size_t i = 0; i < selection->count; i++) {
-        const struct weir_clause_verbs *verbs = selection->clauses[i].verbs;
+    for (size_t i = 0; i < count; i++) {
+        const struct weir_clause_verbs *verbs = clauses[i].verbs;
 
-        if (!verbs)
+        if (WEIR_UNLIKELY(!verbs))
             continue;
         any = true;
-        selection->careful |= verbs->prepare || verbs->finish;
+        is_careful |= verbs->is_careful;
     }
-    return any || deadline_ns != WEIR_FOREVER ? 0 : -EINVAL;
+    return any ? is_careful : -EINVAL;
 }
 
 static void finish(const struct selection *selection, size_t count, int won)
@@ -111,8 +107,8 @@ static void collect_locks(struct lock_set *set, const struct selection *selectio
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
 
-        if (enabled(clause) && clause->verbs->lock)
-            add_lock(set, clause->verbs->lock(clause));
+        if (enabled(clause) && weir__clause_internal(clause)->lock)
+            add_lock(set, weir__clause_internal(clause)->lock);
     }
 }
 
@@ -128,36 +124,33 @@ static void unlock_all(const struct lock_set *set)
         weir__lock_release(set->locks[i - 1]);
 }
 
-static __thread struct weir__random thread_random;
-
 static uint32_t random_below(uint32_t bound)
 {
-    struct weir__random *random = weir__loop_current ? &weir__loop_current->random : &thread_random;
-
-    if (WEIR_UNLIKELY(!random->state[0] && !random->state[1]))
-        weir__random_seed(random);
-    return weir__random_below(random, bound);
+    return weir__random_below(weir__wait_random(), bound);
 }
 
 /*
  * Under the locks: commits one ready clause and returns its index, or -EAGAIN. Without the priority
- * flag every ready clause has the same chance, whatever lies between them: the clauses are tried in
- * a random order, shuffled as far as it is needed.
+ * flag every ready clause has the same chance, whatever lies between them: those that are ready are
+ * tried in a random order, shuffled as far as it is needed. A try may still fail, since a waiting
+ * peer may have been decided elsewhere.
  */
 static int scan(const struct selection *selection, struct weir__wait **wake)
 {
     struct weir_clause *clauses = selection->clauses;
-    uint32_t count = (uint32_t)selection->count;
     bool in_order = selection->flags & WEIR_SELECT_PRIORITY;
+    uint32_t ready_count = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        clauses[i].order = i;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t pick = in_order || i + 1 == count ? i : i + random_below(count - i);
+    for (uint32_t i = 0; i < selection->count; i++)
+        if (enabled(&clauses[i]) && clauses[i].verbs->ready(&clauses[i]))
+            clauses[ready_count++].order = i;
+    for (uint32_t i = 0; i < ready_count; i++) {
+        uint32_t rest = ready_count - i;
+        uint32_t pick = in_order || rest == 1 ? i : i + random_below(rest);
         uint32_t index = clauses[pick].order;
 
         clauses[pick].order = clauses[i].order;
-        if (enabled(&clauses[index]) && clauses[index].verbs->try(&clauses[index], wake))
+        if (clauses[index].verbs->try(&clauses[index], wake))
             return (int)index;
     }
     return -EAGAIN;
@@ -168,7 +161,7 @@ static void arm(const struct selection *selection, struct weir__wait *wait)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
-        struct weir__waiter *waiter = &internal(clause)->waiter;
+        struct weir__waiter *waiter = &weir__clause_internal(clause)->waiter;
 
         if (!enabled(clause))
             continue;
@@ -185,7 +178,7 @@ static void disarm(const struct selection *selection, int code)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
-        struct weir__waiter *waiter = &internal(clause)->waiter;
+        struct weir__waiter *waiter = &weir__clause_internal(clause)->waiter;
 
         if (!enabled(clause))
             continue;
@@ -197,7 +190,7 @@ static void disarm(const struct selection *selection, int code)
 }
 
 /* All clauses at one instant: the index of the winner, or an error. */
-static int choose_under(const struct lock_set *set, struct selection *selection,
+static int choose_under(const struct lock_set *set, const struct selection *selection,
                         int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
@@ -222,7 +215,7 @@ static int choose_under(const struct lock_set *set, struct selection *selection,
 }
 
 /* With room for the locks: the caller's, or on the stack while they are few. */
-static __attribute__((noinline)) int choose(struct selection *selection, int64_t deadline_ns)
+static __attribute__((noinline)) int choose(const struct selection *selection, int64_t deadline_ns)
 {
     struct weir__lock *few[SMALL_COUNT];
     struct lock_set set = { .locks = selection->locks ? selection->locks : few };
@@ -239,86 +232,101 @@ static __attribute__((noinline)) int choose(struct selection *selection, int64_t
     return code;
 }
 
-/*
- * One clause alone, at random or the first in order. If it is ready it may win: with the priority
- * flag it comes first anyway, and without, every ready clause has the same chance to be drawn here,
- * as it has in the scan that follows when a clause is drawn that is not ready.
- */
-static int try_one(const struct selection *selection)
+static bool try_under_its_lock(struct weir_clause *clause)
 {
+    struct weir__lock *lock = weir__clause_internal(clause)->lock;
     struct weir__wait *wake = NULL;
-    uint32_t index = 0;
-    struct weir_clause *clause;
-    struct weir__lock *lock;
     bool ready;
 
-    if (!(selection->flags & WEIR_SELECT_PRIORITY))
-        index = random_below((uint32_t)selection->count);
-    clause = &selection->clauses[index];
-    if (!enabled(clause))
-        return -EAGAIN;
-    lock = clause->verbs->lock ? clause->verbs->lock(clause) : NULL;
     if (lock)
         weir__lock_acquire(lock);
     ready = clause->verbs->try(clause, &wake);
     if (lock)
         weir__lock_release(lock);
-    if (!ready)
-        return -EAGAIN;
-    weir__wait_settle(wake);
-    return (int)index;
+    if (ready)
+        weir__wait_settle(wake);
+    return ready;
 }
 
-static int run(struct selection *selection, int64_t deadline_ns)
+/*
+ * One clause alone, at random or the first in order. If it is ready it may win: with the priority
+ * flag it comes first anyway, and without, every ready clause has the same chance to be drawn here,
+ * as it has in the scan that follows when a clause is drawn that is not ready.
+ */
+static inline int try_one(struct weir_clause *clauses, size_t count, unsigned flags)
 {
-    int code = selection->count ? try_one(selection) : -EAGAIN;
+    uint32_t index = flags & WEIR_SELECT_PRIORITY ? 0 : random_below((uint32_t)count);
+    struct weir_clause *clause = &clauses[index];
+    bool ready = false;
 
-    return code == -EAGAIN ? choose(selection, deadline_ns) : code;
+    if (WEIR_LIKELY(enabled(clause)))
+        ready = clause->verbs->try_alone ? clause->verbs->try_alone(clause)
+                                         : try_under_its_lock(clause);
+    return WEIR_LIKELY(ready) ? (int)index : -EAGAIN;
 }
 
-static __attribute__((noinline)) int run_carefully(struct selection *selection, int64_t deadline_ns)
+static __attribute__((noinline)) int choose_carefully(const struct selection *selection,
+                                                      int64_t deadline_ns)
 {
     int code = prepare(selection);
 
     if (code < 0)
         return code;
-    code = run(selection, deadline_ns);
+    code = choose(selection, deadline_ns);
     finish(selection, selection->count, code);
     return code;
 }
 
-int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned flags,
-                           int64_t deadline_ns, struct weir__lock **locks)
+static inline int run(struct weir_clause *clauses, size_t count, unsigned flags,
+                      int64_t deadline_ns, struct weir__lock **locks)
 {
-    struct selection selection = {
+    int is_careful = check(clauses, count, flags, deadline_ns);
+    struct selection selection;
+    int code;
+
+    if (WEIR_UNLIKELY(is_careful < 0))
+        return is_careful;
+    code = weir__wait_check();
+    if (WEIR_UNLIKELY(code < 0))
+        return code;
+    code = count && !is_careful ? try_one(clauses, count, flags) : -EAGAIN;
+    if (WEIR_LIKELY(code >= 0))
+        return code;
+    selection = (struct selection){
         .clauses = clauses,
         .count = count,
         .flags = flags,
         .locks = locks,
     };
-    int error = check(&selection, deadline_ns);
-
-    if (WEIR_UNLIKELY(error < 0))
-        return error;
-    error = weir__wait_check();
-    if (WEIR_UNLIKELY(error < 0))
-        return error;
-    return WEIR_UNLIKELY(selection.careful) ? run_carefully(&selection, deadline_ns)
-                                            : run(&selection, deadline_ns);
+    return is_careful ? choose_carefully(&selection, deadline_ns) : choose(&selection, deadline_ns);
 }
 
 int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
 {
     if (WEIR_UNLIKELY(count > WEIR_SELECT_MAX))
         return -EINVAL;
-    return weir__select_with_room(clauses, count, flags, deadline_ns, NULL);
+    return run(clauses, count, flags, deadline_ns, NULL);
+}
+
+int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned flags,
+                           int64_t deadline_ns, struct weir__lock **locks)
+{
+    return run(clauses, count, flags, deadline_ns, locks);
+}
+
+static bool timer_ready(const struct weir_clause *clause)
+{
+    if (clause->deadline_ns == INT64_MAX)
+        return false;
+    /* The loop's reading is never ahead of the clock: what it calls due is. */
+    return clause->deadline_ns <= weir__wait_now() || clause->deadline_ns <= weir__clock_now();
 }
 
 static bool timer_try(struct weir_clause *clause, struct weir__wait **wake)
 {
     (void)wake;
     clause->result = 0;
-    return clause->deadline_ns != INT64_MAX && clause->deadline_ns <= weir__clock_now();
+    return timer_ready(clause);
 }
 
 static void timer_fire(struct weir__timer *timer)
@@ -331,7 +339,7 @@ static void timer_fire(struct weir__timer *timer)
 
 static void timer_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
-    struct weir__timer *timer = &internal(clause)->timer;
+    struct weir__timer *timer = &weir__clause_internal(clause)->timer;
 
     weir__timer_init(timer, timer_fire);
     if (clause->deadline_ns != INT64_MAX)
@@ -340,7 +348,7 @@ static void timer_arm(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static void timer_disarm(struct weir_clause *clause, struct weir__waiter *waiter)
 {
-    weir__wait_disarm_timer(waiter->wait, &internal(clause)->timer);
+    weir__wait_disarm_timer(waiter->wait, &weir__clause_internal(clause)->timer);
 }
 
 static void timer_fired(struct weir_clause *clause, struct weir__waiter *waiter)
@@ -351,6 +359,7 @@ static void timer_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs timer_verbs = {
     .name = "timer",
+    .ready = timer_ready,
     .try = timer_try,
     .arm = timer_arm,
     .disarm = timer_disarm,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * After warm-up nothing is allocated: not by the runtime (its own count), not by malloc (its arena
- * and mmap figures), on park, spawn, send, recv, select, read, write, timers and the pool.
+ * and mmap figures), on park, spawn, send, recv, select, async, read, write, timers and the pool.
  */
 #include "base/memory.h"
 #include "support/support.h"
@@ -28,6 +28,8 @@ struct scene {
     struct weir_chan *back;
     struct weir_chan *idle[CLAUSES];
     struct weir_scope *scope;
+    struct weir_async async;
+    uint64_t answered; /* by its callbacks */
     int sockets[2];
     int file;
     long rounds;
@@ -52,6 +54,32 @@ static int answer(void *arg)
         CHECK_EQUAL(weir_chan_send(scene->back, &value, WEIR_FOREVER), 0);
     }
     return weir_close(scene->sockets[1]);
+}
+
+static int count_answer(struct weir_async *async, int result)
+{
+    struct scene *scene = async->context;
+
+    CHECK_EQUAL(result, 0);
+    scene->answered++;
+    return 0;
+}
+
+/* The answer comes to an async receive, started before the question is sent by an async send. */
+static void do_async_round(struct scene *scene, uint64_t round)
+{
+    struct weir_async question = { .done = count_answer, .context = scene };
+    uint64_t value = 0, before = scene->answered;
+    char byte = 'y';
+
+    scene->async = (struct weir_async){ .done = count_answer, .context = scene };
+    CHECK_EQUAL(weir_chan_recv_async(scene->back, &value, &scene->async, weir_in_seconds(60)), 0);
+    CHECK_EQUAL(weir_chan_send_async(scene->there, &round, &question, weir_in_seconds(60)), 0);
+    CHECK_EQUAL(weir_send_all(scene->sockets[0], &byte, 1, 0, WEIR_FOREVER), 1);
+    CHECK_EQUAL(weir_recv(scene->sockets[0], &byte, 1, 0, weir_in_seconds(60)), 1);
+    while (scene->answered < before + 2)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(value, round);
 }
 
 /* Waits for the answer among 63 channels on which nothing comes. */
@@ -84,6 +112,7 @@ static void do_round(struct scene *scene, uint64_t round)
     CHECK_EQUAL(weir_pread(scene->file, block, sizeof block, 0, WEIR_FOREVER), sizeof block);
     CHECK_EQUAL(weir_pool_run(do_nothing, NULL, WEIR_FOREVER), 0);
     CHECK_EQUAL(weir_sleep(weir_in_us(1)), 0);
+    do_async_round(scene, round);
 }
 
 static void open_scene(struct scene *scene)

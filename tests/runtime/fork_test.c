@@ -2,6 +2,7 @@
 /* A fork inside of a task: the child may only exec, the parent goes on as if nothing was. */
 #include "support/support.h"
 
+#include <weir/async.h>
 #include <weir/chan.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
@@ -35,10 +36,26 @@ static int never(void *arg)
     _exit(99);
 }
 
+static int complete_never(struct weir_async *async, int result)
+{
+    (void)async;
+    _exit(result);
+}
+
+static void visit_none(struct weir_chan *visited, const struct weir_chan_stats *stats,
+                       void *context)
+{
+    (void)visited;
+    (void)stats;
+    (void)context;
+    _exit(97);
+}
+
 /* In the child: the number of the first call that did not refuse, or 0. */
 static int call_all(void)
 {
     struct weir_clause clause = weir_clause_timer(WEIR_FOREVER);
+    struct weir_async async = { .done = complete_never };
     struct weir_scope *made;
     struct weir_report report;
     int elem = 0;
@@ -57,6 +74,14 @@ static int call_all(void)
         weir_chan_recv(chan, &elem, WEIR_FOREVER),
         weir_chan_close(chan, 0),
         weir_chan_abort(chan, 0),
+        weir_chan_open_sender(chan),
+        weir_chan_open_receiver(chan),
+        weir_chan_close_sender(chan),
+        weir_chan_close_receiver(chan),
+        weir_chan_send_async(chan, &elem, &async, WEIR_FOREVER),
+        weir_chan_recv_async(chan, &elem, &async, WEIR_FOREVER),
+        weir_async_cancel(&async),
+        weir_chan_walk(visit_none, NULL),
         weir_select(&clause, 1, 0, weir_in_ms(1)),
         weir_runtime_report(&report),
     };

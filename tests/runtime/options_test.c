@@ -37,6 +37,8 @@ static void test_zero_means_default(void **state)
     assert_int_equal(options.pool_threads_min, 1);
     assert_int_equal(options.pool_threads_max, 64);
     assert_int_equal(options.pool_queue_limit, 1024);
+    assert_int_equal(options.cpu_threads, 4);
+    assert_int_equal(options.cpu_queue_limit, 1024);
 }
 
 static void test_what_was_given_stays(void **state)
@@ -94,7 +96,11 @@ static const struct {
     { "pool_when_full", { .pool_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
     { "pool_wait_ns", { .pool_wait_ns = -1 } },
     { "pool_idle_ns", { .pool_idle_ns = -1 } },
-    { "reserved", { .reserved = { [7] = 1 } } },
+    { "cpu_threads", { .cpu_threads = 1025 } },
+    { "cpu_queue_limit", { .cpu_queue_limit = UINT32_MAX } },
+    { "cpu_when_full", { .cpu_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
+    { "cpu_wait_ns", { .cpu_wait_ns = -1 } },
+    { "reserved", { .reserved = { [4] = 1 } } },
 };
 
 static int never(void *arg)
@@ -132,6 +138,7 @@ static void test_the_machine_bounds_loops_and_spinning(void **state)
     (void)state;
     assert_int_equal(weir__options_fill(&options, NULL, &quota, false, why, sizeof why), 0);
     assert_int_equal(options.loop_count, 2);
+    assert_int_equal(options.cpu_threads, 2);
     assert_true(options.spin_max_ns <= 0);
     assert_int_equal(weir__options_fill(&options, NULL, &single, false, why, sizeof why), 0);
     assert_int_equal(options.loop_count, 1);

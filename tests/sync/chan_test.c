@@ -408,6 +408,17 @@ CASE(case_022_creation_refuses_what_cannot_be, ALONE, 0)
     CHECK(chan == (void *)scene); /* untouched */
 }
 
+/* That they are noted where they are built in is for events_test.c. */
+CASE(events_are_not_built_in, ALONE, 0)
+{
+    struct weir_event event;
+    uint64_t lost;
+
+    (void)scene;
+    CHECK_SAME(weir_events_start(1), -ENOTSUP);
+    CHECK_SAME(weir_events_read(&event, 1, &lost), -ENOTSUP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +439,7 @@ int main(void)
         cmocka_unit_test(case_019_put_happens_before_take),
         cmocka_unit_test(case_020_take_happens_before_later_put),
         cmocka_unit_test(case_022_creation_refuses_what_cannot_be),
+        cmocka_unit_test(events_are_not_built_in),
     };
 
     return cmocka_run_group_tests(tests, set_stage, NULL);

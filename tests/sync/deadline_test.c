@@ -273,7 +273,7 @@ CASE(case_142_expired_put_was_not_delivered, EVERYWHERE, 0, 1)
 {
     struct flow flow = {
         .chan = make_chan(scene->capacity, NULL),
-        .count = (uint64_t)test_rounds(2000, 200000, 200000),
+        .count = (uint64_t)test_rounds(10000, 200000, 200000),
     };
     struct actor sender;
     uint64_t random = 2;
@@ -414,6 +414,26 @@ CASE(case_148_fresh_timer_against_steady_work, EVERYWHERE, 0, 1)
     weir_chan_release(flow.chan);
 }
 
+/* The loop's clock goes on also where nobody sleeps and no timer is armed. */
+CASE(timer_clause_comes_due_on_a_busy_loop, ALONE, 1)
+{
+    struct weir_chan *chan = make_chan(scene->capacity, NULL);
+    int64_t end_ns = end_of_patience();
+    uint64_t value = 0;
+    struct weir_clause clauses[] = {
+        weir_clause_recv(chan, &value),
+        weir_clause_timer(weir_in_us(100)),
+    };
+    int won = 0;
+
+    while (won == 0 && weir_now_ns() < end_ns) {
+        CHECK_SAME(weir_chan_send(chan, &value, WEIR_NOW), 0);
+        won = weir_select(clauses, 2, 0, WEIR_NOW);
+    }
+    CHECK_SAME(won, 1);
+    weir_chan_release(chan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +449,7 @@ int main(void)
         cmocka_unit_test(case_145_timer_clauses_leave_nothing),
         cmocka_unit_test(case_146_ready_timer_takes_its_chance),
         cmocka_unit_test(case_148_fresh_timer_against_steady_work),
+        cmocka_unit_test(timer_clause_comes_due_on_a_busy_loop),
     };
 
     return cmocka_run_group_tests(tests, set_stage, NULL);

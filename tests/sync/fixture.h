@@ -404,7 +404,10 @@ static inline void play_case(scene_fn *body, unsigned settings, const size_t *ca
                              size_t count)
 {
     for (enum setting setting = 0; setting < SETTING_COUNT; setting++) {
-        struct weir_options options = { .loop_count = setting == TWO_LOOPS ? 2 : 1 };
+        struct weir_options options = {
+            .loop_count = setting == TWO_LOOPS ? 2 : 1,
+            .cpu_threads = 8, /* so that computations can wait for each other on any machine */
+        };
         struct play play = { body, setting, capacities, count };
 
         if (settings & 1u << setting)

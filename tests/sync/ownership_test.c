@@ -443,17 +443,38 @@ CASE(drop_may_use_the_channel, EVERYWHERE, 1, 2)
 }
 
 /* The last touch of a call is its effect: whoever receives the only value may free the channel. */
-CASE(receiver_may_release_at_once, EVERYWHERE, 0, 1)
+static int op_send_by_select(void *arg)
 {
-    for (long round = test_rounds(1000, 100000, 100000); round > 0; round--) {
-        struct op put = { .chan = make_chan(scene->capacity, NULL), .deadline_ns = WEIR_FOREVER };
+    struct op *op = arg;
+    struct weir_clause clause = weir_clause_send(op->chan, &op->value);
+
+    CHECK_SAME(weir_select(&clause, 1, 0, op->deadline_ns), 0);
+    op->result = clause.result;
+    return op->result;
+}
+
+static void release_at_once(struct scene *scene, enum weir_chan_policy policy, long rounds)
+{
+    for (long round = 0; round < rounds; round++) {
+        struct op put = { .chan = make_policy_chan(scene->capacity, policy),
+                          .deadline_ns = WEIR_FOREVER };
         uint64_t value;
 
-        actor_start(scene, &put.actor, op_send, &put);
+        actor_start(scene, &put.actor, round % 2 ? op_send_by_select : op_send, &put);
         CHECK_SAME(weir_chan_recv(put.chan, &value, WEIR_FOREVER), 0);
         CHECK_SAME(weir_chan_release(put.chan), 0);
         CHECK_SAME(end_op(&put), 0);
     }
+}
+
+CASE(receiver_may_release_at_once, EVERYWHERE, 0, 1)
+{
+    long rounds = test_rounds(1000, 100000, 100000);
+
+    release_at_once(scene, WEIR_CHAN_PARK, rounds);
+    for (int policy = WEIR_CHAN_DROP_NEWEST; scene->capacity && policy <= WEIR_CHAN_PROMISE;
+         policy++)
+        release_at_once(scene, (enum weir_chan_policy)policy, rounds);
 }
 
 int main(void)
