@@ -104,9 +104,6 @@ static int charge(const void *request, void *response, void *context)
 
     (void)response;
     if (atomic_load(&service->bank_is_dead)) {
-        int error = weir_sleep(WEIR_FOREVER); /* until the caller gives up */
-
-        return error;
     }
     if (weir_sleep(weir_in_us(BANK_US)) < 0)
         return -ECANCELED;
@@ -392,17 +389,15 @@ static bool check_recovery(const struct service *service, int at, const char *wh
 
 static bool check_memory(const struct service *service)
 {
-    size_t least = SIZE_MAX, most = 0;
+    size_t least = service->resident_bytes[0], most = least;
     char text[160];
 
-    /* The first second warms up. */
     for (int second = 1; second < service->watched_seconds; second++) {
         size_t bytes = service->resident_bytes[second];
 
         least = bytes < least ? bytes : least;
         most = bytes > most ? bytes : most;
     }
-    least = least < most ? least : most; /* a run of one second */
     snprintf(text, sizeof text, "memory is flat: %zu to %zu KiB resident", least / 1024,
              most / 1024);
     return check(most <= least + least / 20 + MEMORY_SLACK_BYTES, text);
