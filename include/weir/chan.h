@@ -52,8 +52,8 @@ enum weir_drop_reason {
 typedef void weir_drop_fn(void *elem, void *context, enum weir_drop_reason reason);
 
 /* Called once for each copy of an element that is handed out beyond the first, by promises, mult
- * and pub: so that counted pointers can travel through them. In the task or thread that makes the copy,
- * under no lock; it may not suspend. */
+ * and pub: so that counted pointers can travel through them. In the task or thread that makes the
+ * copy, under no lock; it may not suspend. */
 typedef void weir_retain_fn(void *elem, void *context);
 
 /* What an element weighs, in the unit of weight_limit. In the sender's task or thread, under no

@@ -189,8 +189,8 @@ static const char *waiter_name(const struct weir__waiter *waiter)
 
 /*
  * Wakes one parked waiter of `waiters`, a list of that side, with `result`; false when there is
- * none left. One at a time: wakes stay outside of the lock, which is never held for long. `told` says
- * what to report.
+ * none left. One at a time: wakes stay outside of the lock, which is never held for long. `told`
+ * says what to report.
  */
 static bool wake_one(struct weir_chan *chan, struct weir__list *waiters,
                      struct weir__chan_side *side, int result, const char *told)
