@@ -15,8 +15,8 @@
  *   disarm   every other armed clause: take the waiter back
  *   finish   every clause, outside of any lock: what may not run under one; undoes prepare
  *
- * One clause alone may be tried first, by try_alone, which takes its lock, wakes whom it met and
- * pays for the turn by itself: if it is ready, that is the select.
+ * Where every clause has it, one alone is tried first, by try_alone, which takes its lock, wakes
+ * whom it met and pays for the turn by itself: if it is ready, that is the select.
  *
  * The lock that must be held during ready, try and arm is in weir__clause_internal, set by who
  * makes the clause; a kind that is only ever touched by its own loop has none.
@@ -50,7 +50,7 @@ struct weir_clause_verbs {
     bool (*ready)(const struct weir_clause *clause);
     /* A peer to be woken after the locks goes to *wake. */
     bool (*try)(struct weir_clause *clause, struct weir__wait **wake);
-    bool (*try_alone)(struct weir_clause *clause); /* NULL: lock, try, unlock */
+    bool (*try_alone)(struct weir_clause *clause); /* optional; not for a careful kind */
     void (*arm)(struct weir_clause *clause, struct weir__waiter *waiter);
     void (*disarm)(struct weir_clause *clause, struct weir__waiter *waiter);
     void (*fired)(struct weir_clause *clause, struct weir__waiter *waiter);

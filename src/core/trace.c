@@ -2,7 +2,7 @@
 /* Trace contexts: whose they are, and how they are written in a header. */
 #include "core/trace.h"
 
-#include "base/random.h"
+#include "core/park.h"
 #include "core/task.h"
 
 #include <errno.h>
@@ -60,23 +60,12 @@ int weir_trace_set(const struct weir_trace *trace)
     return 0;
 }
 
-static uint64_t random_number(void)
-{
-    static __thread struct weir__random of_thread;
-
-    if (weir__loop_current)
-        return weir__random_next(&weir__loop_current->random);
-    if (!of_thread.state[0])
-        weir__random_seed(&of_thread);
-    return weir__random_next(&of_thread);
-}
-
 /* An id of whole words, never all zero. */
 static void fill_id(uint8_t *id, size_t bytes)
 {
     do {
         for (size_t offset = 0; offset < bytes; offset += sizeof(uint64_t)) {
-            uint64_t number = random_number();
+            uint64_t number = weir__random_next(weir__wait_random());
 
             memcpy(id + offset, &number, sizeof number);
         }

@@ -45,7 +45,7 @@ struct weir__random *weir__wait_random_of_thread(void)
 {
     static __thread struct weir__random random;
 
-    if (!random.state[0] && !random.state[1])
+    if (!random.state)
         weir__random_seed(&random);
     return &random;
 }

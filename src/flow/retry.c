@@ -129,7 +129,7 @@ static bool may_pass(const struct weir_retry *retry, int result)
 /* Uniform in [0, backoff]; the bias is below backoff / 2^61. */
 static int64_t draw_pause(int64_t backoff_ns)
 {
-    uint64_t random = weir__random_next(weir__wait_random()) >> 3; /* its low bits are weak */
+    uint64_t random = weir__random_next(weir__wait_random()) >> 3;
 
     return (int64_t)(random % ((uint64_t)backoff_ns + 1));
 }

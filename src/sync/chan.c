@@ -297,13 +297,14 @@ int weir_chan_send(struct weir_chan *chan, const void *elem, int64_t deadline_ns
     if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
         return send_carefully(chan, elem, deadline_ns);
     weir__lock_acquire(&chan->lock);
-    if (WEIR_LIKELY(weir__chan_offer_fast(chan, elem)))
-        return settle(chan, 0, NULL);
     if (WEIR_UNLIKELY(chan->special))
         return send_locked(chan, elem, 0, NULL, deadline_ns);
-    if (weir__list_empty(&chan->receivers.waiters))
+    if (WEIR_UNLIKELY(!weir__list_empty(&chan->receivers.waiters)))
+        return send_over(chan, elem, deadline_ns);
+    if (WEIR_UNLIKELY(chan->count == chan->capacity))
         return park_sender(chan, elem, 0, deadline_ns);
-    return send_over(chan, elem, deadline_ns);
+    weir__chan_offer_buffered(chan, elem);
+    return settle(chan, 0, NULL);
 }
 
 static __attribute__((noinline)) int park_receiver(struct weir_chan *chan, void *elem,
@@ -331,6 +332,17 @@ static __attribute__((noinline)) int recv_locked(struct weir_chan *chan, void *e
         weir__chan_accept(chan, elem);
     weir__wait_settle(wake);
     return result;
+}
+
+/* On a plain channel, where a sender is parked. */
+static __attribute__((noinline)) int recv_over(struct weir_chan *chan, void *elem,
+                                               int64_t deadline_ns)
+{
+    struct weir__wait *wake = NULL;
+
+    if (WEIR_UNLIKELY(take(chan, elem, &wake) < 0)) /* it has just left */
+        return park_receiver(chan, elem, deadline_ns);
+    return settle(chan, 0, wake);
 }
 
 static int recv_prepared(struct weir_chan *chan, void *elem, int64_t deadline_ns)
@@ -385,9 +397,12 @@ int weir_chan_recv(struct weir_chan *chan, void *elem, int64_t deadline_ns)
     if (WEIR_UNLIKELY(!chan || !elem || !chan->is_plain || weir__wait_check() < 0))
         return recv_carefully(chan, elem, deadline_ns);
     weir__lock_acquire(&chan->lock);
-    if (WEIR_LIKELY(weir__chan_take_fast(chan, elem)))
-        return settle(chan, 0, NULL);
-    if (chan->count == 0 && weir__list_empty(&chan->senders.waiters) && !chan->special)
+    if (WEIR_UNLIKELY(chan->special))
+        return recv_locked(chan, elem, deadline_ns);
+    if (WEIR_UNLIKELY(!weir__list_empty(&chan->senders.waiters)))
+        return recv_over(chan, elem, deadline_ns);
+    if (WEIR_UNLIKELY(chan->count == 0))
         return park_receiver(chan, elem, deadline_ns);
-    return recv_locked(chan, elem, deadline_ns);
+    weir__chan_take_buffered(chan, elem);
+    return settle(chan, 0, NULL);
 }

@@ -258,30 +258,20 @@ static inline void weir__chan_pop(struct weir_chan *chan, void *elem)
     chan->count--;
 }
 
-/*
- * Under the lock, by far the most calls: an element goes into, or comes out of the buffer, and
- * nobody waits who would have to be served. False: nothing happened.
- */
-static inline bool weir__chan_offer_fast(struct weir_chan *chan, const void *elem)
+/* Under the lock, by far the most calls: an element goes into, or comes out of the buffer of a
+ * channel that is not special, and nobody waits who would have to be served. */
+static inline void weir__chan_offer_buffered(struct weir_chan *chan, const void *elem)
 {
-    if (WEIR_UNLIKELY(chan->special || !weir__list_empty(&chan->receivers.waiters) ||
-                      chan->count >= chan->capacity))
-        return false;
     weir__chan_push(chan, elem);
     weir__event_note(chan, WEIR_EVENT_SENT, NULL, NULL);
     chan->sent_total++;
-    return true;
 }
 
-static inline bool weir__chan_take_fast(struct weir_chan *chan, void *elem)
+static inline void weir__chan_take_buffered(struct weir_chan *chan, void *elem)
 {
-    if (WEIR_UNLIKELY(chan->special || chan->count == 0 ||
-                      !weir__list_empty(&chan->senders.waiters)))
-        return false;
     weir__chan_pop(chan, elem);
     weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
-    return true;
 }
 
 /* Lists a named channel, and takes it off again before it is freed; chan_stats.c. */

@@ -77,21 +77,32 @@ static bool send_try(struct weir_clause *clause, struct weir__wait **wake)
     return clause->result != -EAGAIN;
 }
 
-static bool send_try_alone(struct weir_clause *clause)
+/* Called under the lock, returns without it. */
+static __attribute__((noinline)) bool try_locked(struct weir_clause *clause)
 {
     struct weir_chan *chan = clause->object;
     struct weir__wait *wake = NULL;
-    bool ready;
+    bool ready = clause->verbs->ready(clause) && clause->verbs->try(clause, &wake);
 
-    weir__lock_acquire(&chan->lock);
-    ready = weir__chan_offer_fast(chan, clause->elem);
-    clause->result = 0;
-    if (!ready && send_ready(clause))
-        ready = send_try(clause, &wake);
     weir__lock_release(&chan->lock);
     if (ready)
         weir__wait_settle(wake);
     return ready;
+}
+
+static bool send_try_alone(struct weir_clause *clause)
+{
+    struct weir_chan *chan = clause->object;
+
+    weir__lock_acquire(&chan->lock);
+    if (WEIR_UNLIKELY(chan->special || chan->count >= chan->capacity ||
+                      !weir__list_empty(&chan->receivers.waiters)))
+        return try_locked(clause);
+    weir__chan_offer_buffered(chan, clause->elem);
+    weir__lock_release(&chan->lock);
+    clause->result = 0;
+    weir__wait_settle(NULL);
+    return true;
 }
 
 static bool send_weighed_try(struct weir_clause *clause, struct weir__wait **wake)
@@ -119,18 +130,16 @@ static bool recv_try(struct weir_clause *clause, struct weir__wait **wake)
 static bool recv_try_alone(struct weir_clause *clause)
 {
     struct weir_chan *chan = clause->object;
-    struct weir__wait *wake = NULL;
-    bool ready;
 
     weir__lock_acquire(&chan->lock);
-    ready = weir__chan_take_fast(chan, clause->elem);
-    clause->result = 0;
-    if (!ready && recv_ready(clause))
-        ready = recv_try(clause, &wake);
+    if (WEIR_UNLIKELY(chan->special || chan->count == 0 ||
+                      !weir__list_empty(&chan->senders.waiters)))
+        return try_locked(clause);
+    weir__chan_take_buffered(chan, clause->elem);
     weir__lock_release(&chan->lock);
-    if (ready)
-        weir__wait_settle(wake);
-    return ready;
+    clause->result = 0;
+    weir__wait_settle(NULL);
+    return true;
 }
 
 /* Under the lock: what was lent here is accepted in finish; a waiter gets it from who fulfils. */
@@ -207,6 +216,12 @@ static bool watch_try(struct weir_clause *clause, struct weir__wait **wake)
     (void)wake;
     clause->result = weir__chan_watch_result(chan, watch_of(clause), level_of(clause));
     return watch_ready(clause);
+}
+
+static bool watch_try_alone(struct weir_clause *clause)
+{
+    weir__lock_acquire(weir__clause_internal(clause)->lock);
+    return try_locked(clause);
 }
 
 static void watch_arm(struct weir_clause *clause, struct weir__waiter *waiter)
@@ -290,8 +305,8 @@ static const struct weir_clause_verbs recv_promised_verbs = {
 
 #define WATCH_VERBS(label)                                                                         \
     {                                                                                              \
-        .name = (label), .ready = watch_ready, .try = watch_try, .arm = watch_arm,                 \
-        .disarm = watch_disarm, .fired = chan_fired,                                               \
+        .name = (label), .ready = watch_ready, .try = watch_try, .try_alone = watch_try_alone,     \
+        .arm = watch_arm, .disarm = watch_disarm, .fired = chan_fired,                             \
     }
 
 static const struct weir_clause_verbs watch_verbs[WEIR__CHAN_WATCHES] = {

@@ -232,39 +232,6 @@ static __attribute__((noinline)) int choose(const struct selection *selection, i
     return code;
 }
 
-static bool try_under_its_lock(struct weir_clause *clause)
-{
-    struct weir__lock *lock = weir__clause_internal(clause)->lock;
-    struct weir__wait *wake = NULL;
-    bool ready;
-
-    if (lock)
-        weir__lock_acquire(lock);
-    ready = clause->verbs->try(clause, &wake);
-    if (lock)
-        weir__lock_release(lock);
-    if (ready)
-        weir__wait_settle(wake);
-    return ready;
-}
-
-/*
- * One clause alone, at random or the first in order. If it is ready it may win: with the priority
- * flag it comes first anyway, and without, every ready clause has the same chance to be drawn here,
- * as it has in the scan that follows when a clause is drawn that is not ready.
- */
-static inline int try_one(struct weir_clause *clauses, size_t count, unsigned flags)
-{
-    uint32_t index = flags & WEIR_SELECT_PRIORITY ? 0 : random_below((uint32_t)count);
-    struct weir_clause *clause = &clauses[index];
-    bool ready = false;
-
-    if (WEIR_LIKELY(enabled(clause)))
-        ready = clause->verbs->try_alone ? clause->verbs->try_alone(clause)
-                                         : try_under_its_lock(clause);
-    return WEIR_LIKELY(ready) ? (int)index : -EAGAIN;
-}
-
 static __attribute__((noinline)) int choose_carefully(const struct selection *selection,
                                                       int64_t deadline_ns)
 {
@@ -277,41 +244,75 @@ static __attribute__((noinline)) int choose_carefully(const struct selection *se
     return code;
 }
 
-static inline int run(struct weir_clause *clauses, size_t count, unsigned flags,
-                      int64_t deadline_ns, struct weir__lock **locks)
+/*
+ * One clause alone, drawn at random. If it is ready it may win: every ready clause has the same
+ * chance to be drawn here, as it has in the scan that follows when the one drawn is not ready.
+ */
+static inline int try_one(struct weir_clause *clauses, size_t count)
 {
-    int is_careful = check(clauses, count, flags, deadline_ns);
-    struct selection selection;
-    int code;
+    uint32_t index = random_below((uint32_t)count);
 
-    if (WEIR_UNLIKELY(is_careful < 0))
-        return is_careful;
-    code = weir__wait_check();
-    if (WEIR_UNLIKELY(code < 0))
-        return code;
-    code = count && !is_careful ? try_one(clauses, count, flags) : -EAGAIN;
-    if (WEIR_LIKELY(code >= 0))
-        return code;
-    selection = (struct selection){
-        .clauses = clauses,
-        .count = count,
-        .flags = flags,
-        .locks = locks,
-    };
-    return is_careful ? choose_carefully(&selection, deadline_ns) : choose(&selection, deadline_ns);
+    return WEIR_LIKELY(clauses[index].verbs->try_alone(&clauses[index])) ? (int)index : -EAGAIN;
 }
 
-int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
+/* Whether every clause is enabled and can be tried alone. */
+static inline bool all_plain(const struct weir_clause *clauses, size_t count)
 {
-    if (WEIR_UNLIKELY(count > WEIR_SELECT_MAX))
-        return -EINVAL;
-    return run(clauses, count, flags, deadline_ns, NULL);
+    bool plain = true;
+
+    for (size_t i = 0; i < count; i++)
+        plain &= clauses[i].verbs && clauses[i].verbs->try_alone;
+    return plain;
 }
 
 int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned flags,
                            int64_t deadline_ns, struct weir__lock **locks)
 {
-    return run(clauses, count, flags, deadline_ns, locks);
+    const struct selection selection = {
+        .clauses = clauses,
+        .count = count,
+        .flags = flags,
+        .locks = locks,
+    };
+    int is_careful = check(clauses, count, flags, deadline_ns);
+    int code = is_careful < 0 ? is_careful : weir__wait_check();
+
+    if (code < 0)
+        return code;
+    if (count && !flags && all_plain(clauses, count)) {
+        code = try_one(clauses, count);
+        if (code >= 0)
+            return code;
+    }
+    return is_careful ? choose_carefully(&selection, deadline_ns) : choose(&selection, deadline_ns);
+}
+
+/* Whatever is not plain, or not right. */
+static __attribute__((noinline)) int select_carefully(struct weir_clause *clauses, size_t count,
+                                                      unsigned flags, int64_t deadline_ns)
+{
+    if (count > WEIR_SELECT_MAX)
+        return -EINVAL;
+    return weir__select_with_room(clauses, count, flags, deadline_ns, NULL);
+}
+
+static __attribute__((noinline)) int choose_plain(struct weir_clause *clauses, size_t count,
+                                                  int64_t deadline_ns)
+{
+    const struct selection selection = { .clauses = clauses, .count = count };
+
+    return choose(&selection, deadline_ns);
+}
+
+int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)
+{
+    int code;
+
+    if (WEIR_UNLIKELY(count - 1 >= WEIR_SELECT_MAX || !clauses || flags ||
+                      !all_plain(clauses, count) || weir__wait_check() < 0))
+        return select_carefully(clauses, count, flags, deadline_ns);
+    code = try_one(clauses, count);
+    return WEIR_LIKELY(code >= 0) ? code : choose_plain(clauses, count, deadline_ns);
 }
 
 static bool timer_ready(const struct weir_clause *clause)
@@ -327,6 +328,14 @@ static bool timer_try(struct weir_clause *clause, struct weir__wait **wake)
     (void)wake;
     clause->result = 0;
     return timer_ready(clause);
+}
+
+static bool timer_try_alone(struct weir_clause *clause)
+{
+    if (!timer_try(clause, NULL))
+        return false;
+    weir__wait_settle(NULL);
+    return true;
 }
 
 static void timer_fire(struct weir__timer *timer)
@@ -361,6 +370,7 @@ static const struct weir_clause_verbs timer_verbs = {
     .name = "timer",
     .ready = timer_ready,
     .try = timer_try,
+    .try_alone = timer_try_alone,
     .arm = timer_arm,
     .disarm = timer_disarm,
     .fired = timer_fired,

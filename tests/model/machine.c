@@ -139,7 +139,7 @@ static void start_loop(size_t index)
 
     weir__queue_init(&loop->ready);
     loop->now_ns = 1;
-    loop->random.state[0] = 1;
+    loop->random.state = 1;
     weir__list_init(&state->timers);
     state->holder = FIBERS_MAX;
     start_fiber(TASKS_MAX + index, (unsigned char)index, run_loop, loop);

@@ -81,7 +81,7 @@ int64_t weir__clock_now(void)
 
 void weir__random_seed(struct weir__random *random)
 {
-    random->state[0] = 1;
+    random->state = 1;
 }
 
 /* --- Memory and callbacks --- */
