@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The slow side of the short lock: spin a little, then sleep with growing pauses. */
+/* The slow side of the short lock: wait a little, then sleep, with growing pauses. */
 #include "base/lock.h"
 
 #include "base/clock.h"
 
 enum {
-    SPIN_COUNT = 64, /* about a microsecond of pauses */
+    FIRST_PAUSES = 8, /* before the first look, then twice as many, ... */
+    LAST_PAUSES = 32, /* ... to here: about a microsecond in all */
     SLEEP_MIN_NS = 2000,
     SLEEP_MAX_NS = 200000,
 };
@@ -26,10 +27,11 @@ void weir__lock_contend(struct weir__lock *lock)
     int64_t sleep_ns = SLEEP_MIN_NS;
 
     for (;;) {
-        for (int spin = 0; spin < SPIN_COUNT; spin++) {
+        for (int pauses = FIRST_PAUSES; pauses <= LAST_PAUSES; pauses *= 2) {
+            for (int i = 0; i < pauses; i++)
+                weir__cpu_pause();
             if (lock_try(lock))
                 return;
-            weir__cpu_pause();
         }
         weir__clock_sleep(sleep_ns);
         if (sleep_ns < SLEEP_MAX_NS)

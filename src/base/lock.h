@@ -4,9 +4,12 @@
  * nobody contends). It is held for pointer moves and one copy, never across a wake, a callback, an
  * allocation or a system call.
  *
- * Contention: spin for at most about a microsecond, then sleep with growing pauses. A holder that
- * was preempted needs the core more than the one who waits for it: with more threads than cores
- * pure spinning fell to a quarter of this throughput, with waits of 740 ms instead of 20.
+ * Contention: wait with growing pauses, looking rarely, for about a microsecond, then sleep with
+ * growing pauses. Each look takes the holder's cache line away: who looks seldom lets the holder
+ * run on, and gets more done itself (4 senders and 4 receivers on two loops: 9 ns a message, 56
+ * when it looked at every pause). A holder that was preempted needs the core more than the one who
+ * waits for it: with more threads than cores pure spinning fell to a quarter of this throughput,
+ * with waits of 740 ms instead of 20.
  */
 #ifndef WEIR_BASE_LOCK_H
 #define WEIR_BASE_LOCK_H

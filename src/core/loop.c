@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 enum {
+    CLOCK_TURNS = 4, /* between two readings of the clock while no timer is armed */
     SPIN_MIN_NS = 1000,
     SPIN_CHECK = 16, /* looks at the flags per look at the clock */
     TRIM_BUDGET = 8, /* stacks whose pages are given back per sleep */
@@ -36,11 +37,15 @@ static void drain(struct weir__loop *loop)
     }
 }
 
+/* Without a timer the clock is there only for those who measure: it is read now and then. */
 static void expire(struct weir__loop *loop)
 {
-    loop->now_ns = weir__clock_now(); /* also for those who only measure, and arm no timer */
-    if (loop->wheel.count)
-        weir__wheel_expire(&loop->wheel, loop->now_ns);
+    uint64_t turn = weir__counter_get(&loop->counters, WEIR_TURNS);
+
+    if (!loop->wheel.count && turn % CLOCK_TURNS)
+        return;
+    loop->now_ns = weir__clock_now();
+    weir__wheel_expire(&loop->wheel, loop->now_ns);
 }
 
 /*
@@ -80,10 +85,8 @@ static void sleep_in_ring(struct weir__loop *loop, int64_t until_ns)
     weir__counter_add(&loop->counters, WEIR_SLEEPS, 1);
     weir__ring_wait(&loop->ring, timeout_ns);
     weir__mailbox_wake(&loop->mailbox);
-    if (!loop->spin_max_ns)
-        return;
     loop->now_ns = weir__clock_now();
-    if (loop->now_ns - start_ns <= loop->spin_max_ns)
+    if (loop->spin_max_ns && loop->now_ns - start_ns <= loop->spin_max_ns)
         loop->spin_ns = loop->spin_max_ns;
 }
 

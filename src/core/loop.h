@@ -46,7 +46,7 @@ struct weir__loop {
     struct weir_task *current;
     int budget;
     struct weir__queue ready;
-    int64_t now_ns; /* read once a turn; never ahead of the clock */
+    int64_t now_ns; /* read once a turn, or every few without timers; never ahead of the clock */
     struct weir__random random;
 
     /* Tasks: their memory, stacks and bound. */

@@ -78,37 +78,40 @@ struct weir__chan_side {
 };
 
 struct weir_chan {
-    struct weir__lock lock;
-    unsigned special; /* enum weir__chan_special */
-    bool is_plain; /* constant: parks, unweighed, small elements: nothing to do before the lock */
-    enum weir__chan_state state;
-    int reason;       /* what receivers get in the end; negative once not OPEN */
-    size_t elem_size; /* bytes; constant */
-    size_t capacity;  /* elements; constant */
-    size_t head;      /* index of the oldest element */
-    size_t count;     /* elements buffered */
-    struct weir__chan_side senders;
-    struct weir__chan_side receivers;
-    struct weir__chan_side watchers; /* of watermarks and of the end */
-    uint64_t sent_total;
-    uint64_t received_total;
-    uint64_t dropped_total;
-    size_t count_max;
-    size_t weight; /* of the buffered elements */
-    size_t refs;
-    size_t pins;      /* calls that touch it after a wait or a callback */
-    size_t lent;      /* copies of a promise's element whose retain has not been called yet */
-    bool owes_a_drop; /* of a promise's element, once none is lent */
-    uint64_t noted_in, noted_out; /* elements, where events are noted */
-    /* Constant. */
+    /* Constant, and looked at before the lock. */
+    bool is_plain; /* parks, unweighed, small elements: nothing to do before the lock */
     enum weir_chan_policy policy;
+    size_t elem_size; /* bytes */
+    size_t capacity;  /* elements */
     weir_drop_fn *drop;
     weir_retain_fn *retain;
     weir_weigh_fn *weigh;
     void *context;
-    size_t weight_limit;
-    size_t async_limit;
     size_t *weights; /* of the buffered elements, by their place; behind the buffer */
+
+    /* What every call changes: one cache line, when the allocator is kind. */
+    struct weir__lock lock;
+    unsigned special; /* enum weir__chan_special */
+    size_t head;      /* index of the oldest element */
+    size_t count;     /* elements buffered */
+    size_t count_max;
+    uint64_t sent_total;
+    uint64_t received_total;
+
+    struct weir__chan_side senders;
+    struct weir__chan_side receivers;
+    struct weir__chan_side watchers; /* of watermarks and of the end */
+    enum weir__chan_state state;
+    int reason; /* what receivers get in the end; negative once not OPEN */
+    uint64_t dropped_total;
+    size_t weight; /* of the buffered elements */
+    size_t refs;
+    size_t pins;                  /* calls that touch it after a wait or a callback */
+    size_t lent;                  /* copies of a promise's element, not retained yet */
+    bool owes_a_drop;             /* of a promise's element, once none is lent */
+    uint64_t noted_in, noted_out; /* elements, where events are noted */
+    size_t weight_limit;          /* constant, as all that follows */
+    size_t async_limit;
     bool is_listed;
     struct weir__list listed; /* under the registry's lock */
     char name[WEIR__CHAN_NAME_BYTES];
