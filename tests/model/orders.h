@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every order in which the tasks of one real loop can run. They change only where one parks, yields,
- * or has spent the loop's budget; it is spent here by each call that could have parked. So all that
- * is open is which ready task comes next, and which ready clause a select takes: these are the
+ * Every order in which the tasks of one real loop can run. All that is open there is which ready
+ * task comes next where one parks or yields, and which ready clause a select takes: these are the
  * choices (base/point.h; core/sched.c and sync/select.c are compiled for it). A play is run again
  * and again, each time with the choices before the last one that has an alternative left, and that
- * alternative: depth first, until none is left. Nothing is sampled. But a select first tries one
- * clause that it draws, and then those that are ready: if the first was not, it does not matter which
- * it was, and what follows is seen once.
+ * alternative: depth first, until none is left. Nothing is sampled.
+ *
+ * A call that succeeds at once lets others run when the loop's budget is spent, which may be at any
+ * time: so each such call yields, and the caller may be the one that goes on. A patient play leaves
+ * that out: its tasks change only where they park or yield by themselves.
+ *
+ * A select first tries one clause that it draws, and then those that are ready. If the first one was
+ * not, it does not matter which it was: what follows is explored once.
  *
  * A play must be the same when its choices are: no clock, no addresses. At the first rule that does
- * not hold, the program ends and says which choices led there.
+ * not hold, the program ends and says which choices led there. For one file of a program.
  */
 #ifndef WEIR_TESTS_MODEL_ORDERS_H
 #define WEIR_TESTS_MODEL_ORDERS_H
@@ -37,24 +41,24 @@ struct choice {
 
 static struct {
     bool under_way;
-    bool patient;     /* calls that succeed at once go on */
+    bool patient;
     const char *name; /* of the play */
     size_t play_count;
     size_t count;   /* choices that are known */
     size_t place;   /* of them, made in this play */
     size_t steps;   /* in this play */
     int locked;     /* locks that the running select holds */
-    bool drawn;     /* by a select that has not gone on yet */
+    bool drawn;     /* the last choice, by a select that has tried nothing else yet */
     bool redundant; /* all that follows in this play has been seen */
     struct choice choices[CHOICES_MAX];
 } orders;
 
-static inline void orders_check(bool holds, const char *text, int line)
+static inline void orders_check(bool holds, const char *text, const char *file, int line)
 {
     if (holds)
         return;
-    fprintf(stderr, "flow: %s, play %zu, line %d: not so: %s\nchoices:", orders.name,
-            orders.play_count, line, text);
+    fprintf(stderr, "%s:%d: %s, order %zu: not so: %s\nchoices:", file, line, orders.name,
+            orders.play_count, text);
     for (size_t i = 0; i < orders.place; i++)
         fprintf(stderr, " %u/%u", orders.choices[i].made, orders.choices[i].bound);
     fprintf(stderr, "\n");
@@ -62,7 +66,7 @@ static inline void orders_check(bool holds, const char *text, int line)
 }
 
 /* A rule of the play. */
-#define RULE(condition) orders_check(condition, #condition, __LINE__)
+#define RULE(condition) orders_check(condition, #condition, __FILE__, __LINE__)
 
 static inline uint32_t orders_choose(uint32_t bound)
 {
