@@ -20,6 +20,9 @@ enum weir__point {
 void weir__point_pass(enum weir__point point, const void *object);
 uint32_t weir__point_choose(uint32_t bound, uint32_t drawn);
 
+/* Which of the ready tasks of a loop is next: 0 has waited longest. */
+uint32_t weir__point_pick(uint32_t count);
+
 #else
 
 static inline void weir__point_pass(enum weir__point point, const void *object)

@@ -1,6 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /* Who runs next; see loop.h for the idea. */
+#include "base/point.h"
 #include "core/park.h"
+
+#ifdef WEIR_MODEL
+
+/* Any of those that are ready: the model check makes each the next one. */
+static struct weir__mail *pop_ready(struct weir__loop *loop)
+{
+    struct weir__mail **place = &loop->ready.head;
+    struct weir__mail *mail;
+    uint32_t count = 0;
+
+    for (mail = *place; mail; mail = mail->next)
+        count++;
+    if (count == 0)
+        return NULL;
+    for (uint32_t rank = weir__point_pick(count); rank > 0; rank--)
+        place = &(*place)->next;
+    mail = *place;
+    *place = mail->next;
+    if (!*place)
+        loop->ready.tail = place;
+    return mail;
+}
+
+#else
+
+/* The one that has waited longest. */
+static inline struct weir__mail *pop_ready(struct weir__loop *loop)
+{
+    return weir__queue_pop(&loop->ready);
+}
+
+#endif
 
 /* The next ready task, turning the loop as often as it takes. */
 static struct weir_task *pick(struct weir__loop *loop)
@@ -9,7 +42,7 @@ static struct weir_task *pick(struct weir__loop *loop)
 
     for (;;) {
         if (WEIR_LIKELY(loop->budget > 0)) {
-            mail = weir__queue_pop(&loop->ready);
+            mail = pop_ready(loop);
             if (mail) {
                 loop->budget--;
                 return weir__task_of_mail(mail);
