@@ -10,7 +10,7 @@
  * time: so each such call yields, and the caller may be the one that goes on. A patient play leaves
  * that out: its tasks change only where they park or yield by themselves.
  *
- * A select first tries one clause that it draws, and then those that are ready. If the first one was
+ * A select first tries one clause that it draws, and then those that are ready. If the one drawn is
  * not, it does not matter which it was: what follows is explored once.
  *
  * A play must be the same when its choices are: no clock, no addresses. At the first rule that does
