@@ -10,8 +10,8 @@
  * time: so each such call yields, and the caller may be the one that goes on. A patient play leaves
  * that out: its tasks change only where they park or yield by themselves.
  *
- * A select first tries one clause that it draws, and then those that are ready. If the first one
- * was not, it does not matter which it was: what follows is explored once.
+ * A select first tries one clause that it draws, and then those that are ready. If the one drawn is
+ * not, it does not matter which it was: what follows is explored once.
  *
  * A play must be the same when its choices are: no clock, no addresses. At the first rule that does
  * not hold, the program ends and says which choices led there. For one file of a program.
