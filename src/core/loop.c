@@ -15,7 +15,6 @@
 #include <stdio.h>
 
 enum {
-    CLOCK_TURNS = 4, /* between two readings of the clock while no timer is armed */
     SPIN_MIN_NS = 1000,
     SPIN_CHECK = 16, /* looks at the flags per look at the clock */
     TRIM_BUDGET = 8, /* stacks whose pages are given back per sleep */
@@ -42,7 +41,7 @@ static void expire(struct weir__loop *loop)
 {
     uint64_t turn = weir__counter_get(&loop->counters, WEIR_TURNS);
 
-    if (!loop->wheel.count && turn % CLOCK_TURNS)
+    if (!loop->wheel.count && turn % WEIR__LOOP_CLOCK_TURNS)
         return;
     loop->now_ns = weir__clock_now();
     weir__wheel_expire(&loop->wheel, loop->now_ns);

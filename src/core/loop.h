@@ -32,6 +32,9 @@ struct weir__waiter;
 /* Switches, and calls that did not need to park, before the loop must be turned. */
 enum { WEIR__LOOP_BUDGET = 64 };
 
+/* Turns between two readings of the clock while no timer is armed. */
+enum { WEIR__LOOP_CLOCK_TURNS = 4 };
+
 /* Two neighbouring cache lines, which the prefetcher treats as one. */
 enum { WEIR__CACHE_PAIR_BYTES = 128 };
 

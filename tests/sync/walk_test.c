@@ -259,7 +259,7 @@ static void stay_busy(int64_t duration_ns)
 
     while (weir_now_ns() < end_ns)
         CHECK_SAME(weir_yield(), 0);
-    for (int i = 0; i <= WEIR__LOOP_BUDGET; i++)
+    for (int i = 0; i <= WEIR__LOOP_CLOCK_TURNS * WEIR__LOOP_BUDGET; i++)
         CHECK_SAME(weir_yield(), 0);
 }
 
