@@ -35,7 +35,10 @@
 
 #include <stdatomic.h>
 
-enum { SPACE_MIN = 4 /* taps that the first one makes room for */ };
+enum {
+    SPACE_MIN = 4,       /* taps that the first one makes room for */
+    COMMAND_RHYTHM = 16, /* elements, while there are any, between two looks for a command */
+};
 
 /* The clauses of a delivery: the command's, then two for each tap. */
 enum { CONTROL, FIRST_TAP };
@@ -76,6 +79,7 @@ struct weir_mult {
     struct weir_clause *clauses; /* the block that holds the three arrays */
     struct weir__lock **locks;   /* select's room */
     struct weir_mult_stats stats;
+    unsigned turns;
 
     unsigned char *scrap;              /* what the drop callback gets */
     _Alignas(16) unsigned char elem[]; /* in hand; behind it the scrap */
@@ -350,7 +354,7 @@ static int deliver(struct weir_mult *mult)
 }
 
 /* One element or one command. 0; 1 when the source has ended; or an error. */
-static int take_turn(struct weir_mult *mult)
+static int take_any(struct weir_mult *mult)
 {
     struct weir__command *command;
     struct weir_clause clauses[] = {
@@ -367,6 +371,14 @@ static int take_turn(struct weir_mult *mult)
     }
     mult->reason = clauses[0].result;
     return mult->reason < 0 ? 1 : deliver(mult);
+}
+
+/* Mostly there is an element, and commands can wait for a few. */
+static int take_turn(struct weir_mult *mult)
+{
+    if (++mult->turns % COMMAND_RHYTHM && weir_chan_recv(mult->source, mult->elem, WEIR_NOW) == 0)
+        return deliver(mult);
+    return take_any(mult);
 }
 
 /* First the taps, then control: a verb that finds it aborted finds no tap, either. */
