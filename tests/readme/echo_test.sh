@@ -9,7 +9,8 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
 port=$((20000 + $$ % 20000))
 
 # shellcheck disable=SC2016 # these backquotes are the README's
-sed -n '/^```c$/,/^```$/p' "$WEIR_SOURCE_DIR/README.md" | sed '/^```/d' >"$work/echo.c"
+awk '/^```c$/ { block++; next } block == 1' "$WEIR_SOURCE_DIR/README.md" | sed '/^```/,$d' \
+    >"$work/echo.c"
 grep -q weir_accept "$work/echo.c" || { echo "FAILED: the README shows no server"; exit 1; }
 "$CC" -Wall -Wextra -Werror -O2 -I"$WEIR_SOURCE_DIR/include" "$work/echo.c" \
     "$WEIR_BUILD_DIR/libweir.a" -luring -ldl -lpthread -o "$work/echo"
