@@ -332,12 +332,12 @@ static int watch(void *arg)
 
     must(weir_ticker_init(&ticker, NS_PER_SECOND, WEIR_TICK_FIXED), "ticker");
     for (int second = 0; second < SECONDS_MAX; second++) {
-        int error = weir_ticker_wait(&ticker, &tick, WEIR_FOREVER);
+        size_t *bytes = &service->resident_bytes[second];
 
-        if (error < 0)
+        if (weir_ticker_wait(&ticker, &tick, WEIR_FOREVER) < 0 ||
+            weir_pool_run(read_resident, bytes, WEIR_FOREVER) < 0)
             return 0; /* cancelled: the service has ended */
         service->p99_us[second] = histogram_us(&service->second, 0.99);
-        must(weir_pool_run(read_resident, &service->resident_bytes[second], WEIR_FOREVER), "statm");
         print_second(service, second);
         service->second = (struct histogram){ .total = 0 };
         service->watched_seconds = second + 1;
