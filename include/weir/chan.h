@@ -11,6 +11,10 @@
  * close ends it gently: new sends are refused, what is buffered or parked is still delivered, then
  * receivers get -EPIPE. abort ends it hard: the buffer is dropped, senders keep their elements.
  *
+ * A channel is used as long as the caller has a reference, or somebody else is known to. Calls on
+ * one that was freed are mostly found out, as long as its memory was not used for something else:
+ * they return -EINVAL, and a release too many ends the program.
+ *
  * Order: FIFO per sender, FIFO among waiters of one side, no overtaking of a parked one. A send
  * happens before its recv; the recv of element k happens before send k + capacity returns.
  *

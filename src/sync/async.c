@@ -125,7 +125,7 @@ static int check(const struct weir_chan *chan, const void *elem, const struct we
 {
     int error;
 
-    if (!chan || !async || !async->done || (!elem && chan->elem_size))
+    if (!weir__chan_is_alive(chan) || !async || !async->done || (!elem && chan->elem_size))
         return -EINVAL;
     error = weir__wait_check();
     if (error < 0)

@@ -282,7 +282,7 @@ static __attribute__((noinline)) int send_carefully(struct weir_chan *chan, cons
 {
     int error;
 
-    if (!chan || (!elem && chan->elem_size))
+    if (!weir__chan_is_alive(chan) || (!elem && chan->elem_size))
         return -EINVAL;
     error = weir__wait_check();
     if (error < 0)
@@ -382,7 +382,7 @@ static __attribute__((noinline)) int recv_carefully(struct weir_chan *chan, void
 {
     int error;
 
-    if (!chan)
+    if (!weir__chan_is_alive(chan))
         return -EINVAL;
     error = weir__wait_check();
     if (error < 0)

@@ -44,6 +44,7 @@
 enum {
     WEIR__CHAN_NAME_BYTES = 32,
     WEIR__CHAN_TOUCH_BYTES = 256, /* larger elements are touched before the lock is taken */
+    WEIR__CHAN_ALIVE = 0x77656972,
 };
 
 enum weir__chan_state {
@@ -78,13 +79,15 @@ struct weir__chan_side {
 };
 
 struct weir_chan {
-    /* Constant, and looked at before the lock. */
-    bool is_plain; /* parks, unweighed, small elements: nothing to do before the lock */
+    /* Constant, and looked at before the lock. The first words are what an allocator writes over in
+     * freed memory. */
+    weir_drop_fn *drop;
+    weir_retain_fn *retain;
+    bool is_plain;  /* parks, unweighed, small elements: nothing to do before the lock */
+    unsigned alive; /* WEIR__CHAN_ALIVE, until it is freed; then is_plain is false, too */
     enum weir_chan_policy policy;
     size_t elem_size; /* bytes */
     size_t capacity;  /* elements */
-    weir_drop_fn *drop;
-    weir_retain_fn *retain;
     weir_weigh_fn *weigh;
     void *context;
     size_t *weights; /* of the buffered elements, by their place; behind the buffer */
@@ -188,6 +191,13 @@ static inline void weir__chan_retain_elem(const struct weir_chan *chan, void *el
 {
     if (chan->retain)
         chan->retain(elem, chan->context);
+}
+
+/* Whether this is a channel. A pointer to one that was freed is mostly found out, as long as its
+ * memory was not used for something else. */
+static inline bool weir__chan_is_alive(const struct weir_chan *chan)
+{
+    return chan && chan->alive == WEIR__CHAN_ALIVE;
 }
 
 /* Under the lock: a waiter is left on one side. */

@@ -340,7 +340,7 @@ static struct weir_clause make(struct weir_chan *chan, const struct weir_clause_
 
     if (!chan)
         return clause;
-    clause.verbs = verbs;
+    clause.verbs = weir__chan_is_alive(chan) ? verbs : &broken_verbs;
     weir__clause_internal(&clause)->lock = &chan->lock;
     return clause;
 }

@@ -73,6 +73,7 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     if (!made)
         return -ENOMEM;
     *made = (struct weir_chan){
+        .alive = WEIR__CHAN_ALIVE,
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
                    (options->policy == WEIR_CHAN_PROMISE ? WEIR__CHAN_PROMISE : 0U),
         .is_plain = options->policy == WEIR_CHAN_PARK && !options->weigh &&
@@ -102,6 +103,7 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
 
 struct weir_chan *weir_chan_retain(struct weir_chan *chan)
 {
+    WEIR_ASSERT(weir__chan_is_alive(chan));
     weir__lock_acquire(&chan->lock);
     WEIR_ASSERT(chan->refs > 0);
     chan->refs++;
@@ -137,6 +139,8 @@ static void free_chan(struct weir_chan *chan)
 {
     if (chan->is_listed)
         weir__chan_delist(chan);
+    chan->is_plain = false;
+    chan->alive = 0;
     weir__memory_free(chan);
 }
 
@@ -249,7 +253,7 @@ int weir_chan_close(struct weir_chan *chan, int reason)
     struct weir__wait *wake = NULL;
     bool already;
 
-    if (!chan || reason > 0)
+    if (!weir__chan_is_alive(chan) || reason > 0)
         return -EINVAL;
     if (weir__loop_forked)
         return -EOWNERDEAD;
@@ -332,7 +336,7 @@ static bool abort_chan(struct weir_chan *chan, int reason, bool told)
 
 int weir_chan_abort(struct weir_chan *chan, int reason)
 {
-    if (!chan || reason > 0)
+    if (!weir__chan_is_alive(chan) || reason > 0)
         return -EINVAL;
     if (weir__loop_forked)
         return -EOWNERDEAD;
@@ -345,6 +349,7 @@ int weir_chan_release(struct weir_chan *chan)
 
     if (!chan)
         return 0;
+    WEIR_ASSERT(weir__chan_is_alive(chan));
     weir__lock_acquire(&chan->lock);
     WEIR_ASSERT(chan->refs > 0);
     if (chan->refs > 1) {
@@ -364,7 +369,7 @@ int weir_chan_release(struct weir_chan *chan)
 /* What keeps a handle from being opened or closed. */
 static int check_handle(const struct weir_chan *chan)
 {
-    if (!chan)
+    if (!weir__chan_is_alive(chan))
         return -EINVAL;
     return weir__loop_forked ? -EOWNERDEAD : 0;
 }

@@ -79,7 +79,7 @@ int weir_chan_walk(weir_chan_visit_fn *visit, void *context)
 
 int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
 {
-    if (!chan || !stats)
+    if (!weir__chan_is_alive(chan) || !stats)
         return -EINVAL;
     weir__lock_acquire(&chan->lock);
     *stats = (struct weir_chan_stats){
@@ -107,12 +107,12 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
 
 size_t weir_chan_elem_size(const struct weir_chan *chan)
 {
-    return chan ? chan->elem_size : 0;
+    return weir__chan_is_alive(chan) ? chan->elem_size : 0;
 }
 
 const char *weir_chan_name(const struct weir_chan *chan)
 {
-    return chan ? chan->name : "no channel";
+    return weir__chan_is_alive(chan) ? chan->name : "no channel";
 }
 
 /* The wait of the first waiter of the side that could still be claimed; NULL: there is none. */

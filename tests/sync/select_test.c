@@ -188,6 +188,38 @@ CASE(case_098_invalid_clause_has_no_effect, ALONE, 1)
     weir_chan_release(room);
 }
 
+/* Sanitizers report it instead: the use of freed memory is what it is. */
+CASE(case_098_freed_channel_is_found_out, ALONE, 1)
+{
+    struct weir_chan *ready = make_chan(scene->capacity, NULL);
+    struct weir_chan *freed = make_chan(scene->capacity, NULL);
+    struct weir_clause clauses[2];
+    struct weir_async async = { .done = (weir_async_fn *)(uintptr_t)1 };
+    struct weir_chan_stats stats;
+    uint64_t value = 8;
+
+    if (TEST_SANITIZED)
+        return;
+    fill(ready, 1);
+    CHECK_SAME(weir_chan_release(freed), 0);
+    CHECK_SAME(weir_chan_send(freed, &value, WEIR_NOW), -EINVAL);
+    CHECK_SAME(weir_chan_recv(freed, &value, WEIR_NOW), -EINVAL);
+    CHECK_SAME(weir_chan_send_async(freed, &value, &async, WEIR_NOW), -EINVAL);
+    CHECK_SAME(weir_chan_close(freed, 0), -EINVAL);
+    CHECK_SAME(weir_chan_abort(freed, 0), -EINVAL);
+    CHECK_SAME(weir_chan_open_sender(freed), -EINVAL);
+    CHECK_SAME(weir_chan_close_receiver(freed), -EINVAL);
+    CHECK_SAME(weir_chan_read_stats(freed, &stats), -EINVAL);
+    clauses[0] = weir_clause_recv(ready, &value);
+    clauses[1] = weir_clause_send(freed, &value);
+    CHECK_SAME(weir_select(clauses, 2, 0, WEIR_NOW), -EINVAL);
+    clauses[1] = weir_clause_closed(freed);
+    CHECK_SAME(weir_select(clauses, 2, 0, WEIR_NOW), -EINVAL);
+    CHECK_SAME(value, 8);
+    take_value(ready, 1);
+    weir_chan_release(ready);
+}
+
 /* --- Ends --- */
 
 CASE(case_100_closed_put_clause_is_ready, ALONE, ANY_CAPACITY)
@@ -435,6 +467,7 @@ int main(void)
         cmocka_unit_test(case_095_dead_clauses_do_not_tip_the_scales),
         cmocka_unit_test(case_097_null_is_a_disabled_clause),
         cmocka_unit_test(case_098_invalid_clause_has_no_effect),
+        cmocka_unit_test(case_098_freed_channel_is_found_out),
         cmocka_unit_test(case_100_closed_put_clause_is_ready),
         cmocka_unit_test(case_101_no_residue_of_losers),
         cmocka_unit_test(case_103_abort_wakes_parked_put_clause),
