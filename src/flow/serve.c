@@ -7,12 +7,12 @@
 #include "base/memory.h"
 #include "core/credit.h"
 #include "flow/call.h"
+#include "flow/options.h"
 
 #include <weir/chan.h>
 #include <weir/scope.h>
 
 #include <errno.h>
-#include <string.h>
 
 struct server {
     struct weir_chan *port; /* a counted receiver; NULL: it was closed already */
@@ -86,16 +86,6 @@ static int serve(void *arg)
     return error;
 }
 
-static int check_options(const struct weir_serve_options *options)
-{
-    if (options->size && options->size != sizeof *options)
-        return -EINVAL;
-    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
-        if (options->reserved[i])
-            return -EINVAL;
-    return 0;
-}
-
 int weir_serve(struct weir_scope *scope, struct weir_chan *port, weir_handler_fn *handler,
                void *context, const struct weir_serve_options *options)
 {
@@ -105,8 +95,10 @@ int weir_serve(struct weir_scope *scope, struct weir_chan *port, weir_handler_fn
     int error;
 
     options = options ? options : &defaults;
-    error = check_options(options);
-    if (error < 0 || !handler || !weir__port_of(port).is_port)
+    error = weir__options_check(options->size, sizeof *options, options->reserved, options->name);
+    if (error < 0)
+        return error;
+    if (!handler || !weir__port_of(port).is_port)
         return -EINVAL;
     if (!weir_task_self()) /* its task must not fail to start when nobody can be told any more */
         return -ENXIO;

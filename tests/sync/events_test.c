@@ -103,5 +103,5 @@ int main(void)
         cmocka_unit_test(events_beyond_the_ring_are_counted),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_stage, NULL);
 }
