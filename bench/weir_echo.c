@@ -4,8 +4,8 @@
 #include "weir_peer.h"
 
 #include <weir/descriptor.h>
-#include <weir/net.h>
 #include <weir/scope.h>
+#include <weir/socket.h>
 #include <weir/task.h>
 
 struct weir_server {

@@ -17,9 +17,9 @@
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/flow.h>
+#include <weir/listen.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
-#include <weir/net.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>
@@ -27,6 +27,7 @@
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>

@@ -2,7 +2,7 @@
 /* The table of operations: where each one runs, and why. */
 #include "io/close.h"
 #include "io/file.h"
-#include "io/net.h"
+#include "io/socket.h"
 
 /* It counts rows: with as many as ids, and none given twice (a warning), none is missing. */
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
@@ -122,22 +122,22 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .name = "socket",
         .why = "answers at once",
         .route = WEIR__ROUTE_INLINE,
-        .call = weir__net_call_socket,
+        .call = weir__socket_call_socket,
     },
     ROW(BIND) = {
         .name = "bind",
         .why = "answers at once, but for a unix-domain path, which makes a file",
         .route = WEIR__ROUTE_INLINE,
         .holds = WEIR__HOLDS_POLLABLE,
-        .choose = weir__net_choose_bind,
-        .call = weir__net_call_bind,
+        .choose = weir__socket_choose_bind,
+        .call = weir__socket_call_bind,
     },
     ROW(LISTEN) = {
         .name = "listen",
         .why = "answers at once",
         .route = WEIR__ROUTE_INLINE,
         .holds = WEIR__HOLDS_POLLABLE,
-        .call = weir__net_call_listen,
+        .call = weir__socket_call_listen,
     },
     ROW(ACCEPT) = {
         .name = "accept",
@@ -145,7 +145,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 505,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .prep = weir__net_prep_accept,
+        .prep = weir__socket_prep_accept,
     },
     ROW(CONNECT) = {
         .name = "connect",
@@ -153,9 +153,9 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 505,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .choose = weir__net_choose_connect,
-        .prep = weir__net_prep_connect,
-        .call = weir__net_call_connect,
+        .choose = weir__socket_choose_connect,
+        .prep = weir__socket_prep_connect,
+        .call = weir__socket_call_connect,
     },
     ROW(RECV) = {
         .name = "recv",
@@ -163,7 +163,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 506,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .prep = weir__net_prep_recv,
+        .prep = weir__socket_prep_recv,
     },
     ROW(SEND) = {
         .name = "send",
@@ -171,7 +171,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 506,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .prep = weir__net_prep_send,
+        .prep = weir__socket_prep_send,
     },
     ROW(RECVMSG) = {
         .name = "recvmsg",
@@ -179,7 +179,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 503,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .prep = weir__net_prep_recvmsg,
+        .prep = weir__socket_prep_recvmsg,
     },
     ROW(SENDMSG) = {
         .name = "sendmsg",
@@ -187,13 +187,13 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 503,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .prep = weir__net_prep_sendmsg,
+        .prep = weir__socket_prep_sendmsg,
     },
     ROW(SHUTDOWN) = {
         .name = "shutdown",
         .why = "answers at once, and is how another loop wakes who waits here: holds nothing",
         .route = WEIR__ROUTE_INLINE,
-        .call = weir__net_call_shutdown,
+        .call = weir__socket_call_shutdown,
     },
     ROW(POLL) = {
         .name = "poll",
@@ -201,7 +201,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .since = 501,
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
-        .prep = weir__net_prep_poll,
+        .prep = weir__socket_prep_poll,
     },
     ROW(CLOSE) = {
         .name = "close",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket addresses as text: "127.0.0.1:80", "[::1]:80", ":80", "unix:/path", "unix:@abstract". */
-#ifndef WEIR_IO_ADDRESS_H
-#define WEIR_IO_ADDRESS_H
+#ifndef WEIR_NET_ADDRESS_H
+#define WEIR_NET_ADDRESS_H
 
 #include <netinet/in.h>
 #include <stdbool.h>

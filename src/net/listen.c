@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Listening at an address given as text; the chapter is <weir/net.h>. */
+/* Listening at an address given as text; the chapter is <weir/listen.h>. */
 #include "base/kernel.h"
-#include "io/address.h"
-#include "io/net.h"
+#include "io/socket.h"
+#include "net/address.h"
 
 #include <weir/descriptor.h>
 #include <weir/file.h>
-#include <weir/net.h>
+#include <weir/listen.h>
+#include <weir/socket.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,7 @@ static bool is_stale(const struct weir__address *address)
     fd = weir_socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0)
         return false;
-    error = weir__net_try_connect(fd, &address->any, address->bytes, WEIR_FOREVER);
+    error = weir__socket_try_connect(fd, &address->any, address->bytes, WEIR_FOREVER);
     weir_close(fd);
     return error == -ECONNREFUSED;
 }

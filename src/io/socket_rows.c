@@ -2,7 +2,7 @@
 /* How the rows on sockets and poll run; see net.h. */
 #include "base/kernel.h"
 #include "io/descriptor.h"
-#include "io/net.h"
+#include "io/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static bool is_pathless(const struct weir__op *op)
     return op->length <= offsetof(struct sockaddr_un, sun_path) || address->sun_path[0] == '\0';
 }
 
-enum weir__route weir__net_choose_bind(const struct weir__op *op)
+enum weir__route weir__socket_choose_bind(const struct weir__op *op)
 {
     switch (family_of(op)) {
     case AF_INET:
@@ -37,49 +37,49 @@ enum weir__route weir__net_choose_bind(const struct weir__op *op)
     }
 }
 
-enum weir__route weir__net_choose_connect(const struct weir__op *op)
+enum weir__route weir__socket_choose_connect(const struct weir__op *op)
 {
-    return family_of(op) == AF_UNIX ? weir__net_choose_bind(op) : WEIR__ROUTE_RING;
+    return family_of(op) == AF_UNIX ? weir__socket_choose_bind(op) : WEIR__ROUTE_RING;
 }
 
-void weir__net_prep_accept(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_accept(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_accept(sqe, op->fd, op->address, op->other_address, op->flags | SOCK_CLOEXEC);
 }
 
-void weir__net_prep_connect(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_connect(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_connect(sqe, op->fd, op->address, (socklen_t)op->length);
 }
 
-void weir__net_prep_recv(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_recv(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_recv(sqe, op->fd, op->address, op->length, op->flags);
 }
 
-void weir__net_prep_send(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_send(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_send(sqe, op->fd, op->address, op->length, op->flags | MSG_NOSIGNAL);
 }
 
-void weir__net_prep_recvmsg(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_recvmsg(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_recvmsg(sqe, op->fd, op->address, (unsigned)op->flags | MSG_CMSG_CLOEXEC);
 }
 
-void weir__net_prep_sendmsg(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_sendmsg(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_sendmsg(sqe, op->fd, op->address, (unsigned)op->flags | MSG_NOSIGNAL);
 }
 
-void weir__net_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe)
+void weir__socket_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
 }
 
 /* TCP_NODELAY from the start: whoever wants Nagle's algorithm can turn it on at any time, and a
  * listener hands either on to what it accepts. Other stream protocols refuse, which is fine. */
-int64_t weir__net_call_socket(struct weir__op *op)
+int64_t weir__socket_call_socket(struct weir__op *op)
 {
     bool internet = op->other_fd == AF_INET || op->other_fd == AF_INET6;
     int fd = weir__kernel_socket(op->other_fd, op->flags | SOCK_CLOEXEC, op->mode);
@@ -93,17 +93,17 @@ int64_t weir__net_call_socket(struct weir__op *op)
     return fd;
 }
 
-int64_t weir__net_call_bind(struct weir__op *op)
+int64_t weir__socket_call_bind(struct weir__op *op)
 {
     return weir__kernel_bind(op->fd, op->address, (socklen_t)op->length);
 }
 
-int64_t weir__net_call_listen(struct weir__op *op)
+int64_t weir__socket_call_listen(struct weir__op *op)
 {
     return weir__kernel_listen(op->fd, op->mode);
 }
 
-int64_t weir__net_call_connect(struct weir__op *op)
+int64_t weir__socket_call_connect(struct weir__op *op)
 {
     int flags = weir__kernel_get_flags(op->fd);
     int64_t result;
@@ -118,7 +118,7 @@ int64_t weir__net_call_connect(struct weir__op *op)
     return result;
 }
 
-int64_t weir__net_call_shutdown(struct weir__op *op)
+int64_t weir__socket_call_shutdown(struct weir__op *op)
 {
     return weir__kernel_shutdown(op->fd, op->flags);
 }

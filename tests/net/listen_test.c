@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Listening at an address given as text, and connecting to listeners without room. */
-#include "fixture.h"
+#include "io/fixture.h"
 
-#include "io/address.h"
+#include "net/address.h"
 
 #include <netinet/tcp.h>
 #include <sys/un.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket addresses as text; see address.h. */
-#include "io/address.h"
+#include "net/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

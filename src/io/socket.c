@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls on sockets, and weir_poll; the chapters are <weir/net.h> and <weir/descriptor.h>. */
-#include "io/net.h"
+/* The calls on sockets, and weir_poll; the chapters are <weir/socket.h> and <weir/descriptor.h>. */
+#include "io/socket.h"
 
 #include "base/clock.h"
 #include "io/descriptor.h"
 
 #include <weir/descriptor.h>
-#include <weir/net.h>
+#include <weir/socket.h>
 #include <weir/task.h>
 
 #include <errno.h>
@@ -68,8 +68,8 @@ int weir_accept(int fd, struct sockaddr *address, socklen_t *address_bytes, int 
     return accepted;
 }
 
-int weir__net_try_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,
-                          int64_t deadline_ns)
+int weir__socket_try_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,
+                             int64_t deadline_ns)
 {
     struct weir__op op = { .fd = fd, .address = (void *)address, .length = address_bytes };
 
@@ -84,7 +84,7 @@ int weir_connect(int fd, const struct sockaddr *address, socklen_t address_bytes
     if (!is_address(address, address_bytes))
         return -EINVAL;
     for (;;) {
-        int result = weir__net_try_connect(fd, address, address_bytes, deadline_ns);
+        int result = weir__socket_try_connect(fd, address, address_bytes, deadline_ns);
         int64_t now_ns, next_ns;
 
         if (result != -EAGAIN || deadline_ns == WEIR_NOW || address->sa_family != AF_UNIX)
