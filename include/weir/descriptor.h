@@ -11,10 +11,11 @@
  * -ENXIO.
  *
  * What has no position (pipes, ttys, eventfds, timerfds, signalfds, sockets) is read and written
- * on the ring; O_NONBLOCK makes no difference, and nothing raises SIGPIPE. Files have pread and pwrite
- * in <weir/file.h>; the calls here use and move the position of the open file, as POSIX has it, on
- * the pool. Open inotify and fanotify descriptors with their NONBLOCK flag (timerfds and signalfds
- * too before Linux 6.10, pipes before 6.4): without it the kernel reads them by a thread of its own.
+ * on the ring; O_NONBLOCK makes no difference, and nothing raises SIGPIPE. Files have pread and
+ * pwrite in <weir/file.h>; the calls here use and move the position of the open file, as POSIX has
+ * it, on the pool. Open inotify and fanotify descriptors with their NONBLOCK flag (timerfds and
+ * signalfds too before Linux 6.10, pipes before 6.4): without it the kernel reads them by a thread
+ * of its own.
  *
  * Example:
  *     int revents = weir_poll(fd, POLLIN, weir_in_ms(100));
