@@ -35,24 +35,11 @@ int echo_accepted(int fd)
     return fd;
 }
 
-static int open_listener(struct sockaddr_in *address)
-{
-    socklen_t length = sizeof *address;
-    int fd = trial_check_errno(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-
-    *address = (struct sockaddr_in){ .sin_family = AF_INET };
-    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    trial_check_errno(bind(fd, (struct sockaddr *)address, sizeof *address), "bind");
-    trial_check_errno(listen(fd, ECHO_CONNECTIONS_MAX), "listen");
-    getsockname(fd, (struct sockaddr *)address, &length);
-    return fd;
-}
-
 /* Returns the server's pid; *address is where it listens. */
 static pid_t start_server(const struct trial *trial, struct sockaddr_in *address)
 {
     struct echo_job job = {
-        .listener = open_listener(address),
+        .listener = trial_listen(address, ECHO_CONNECTIONS_MAX),
         .connections = trial->bench->size,
         .threads = trial->threads,
         .spin_ns = trial->contender->spin ? ECHO_SPIN_NS : 0,

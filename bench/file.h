@@ -52,6 +52,11 @@ static inline char *file_buffer(const struct file_job *job, unsigned slot)
 /* Ends the trial unless the whole block was moved. */
 void file_check(int64_t result, const char *what);
 
+/* A file without a name in the folder, or -errno. */
+int file_open_unnamed(const char *folder);
+/* Ends the program when the folder cannot hold one. */
+void file_need_unnamed(const struct settings *settings);
+
 /* The file for O_DIRECT reads, prepared; for benches of other families. */
 int file_direct_fd(void);
 uint64_t file_direct_block_count(void);

@@ -7,8 +7,10 @@
  * wrong way, inside the tasks; `raw` is the same pipeline with no work beside it.
  */
 #include "chan.h"
+#include "dial.h"
 #include "echo.h"
 #include "file.h"
+#include "log.h"
 #include "machine.h"
 #include "parked.h"
 #include "raw_peer.h"
@@ -71,6 +73,22 @@ static const struct contender storm[] = {
     { "threads-best", .storm = threads_storm, .threads = THREADS_BEST },
     { "libuv", .storm = uv_peer_storm, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
     { "libuv-best", .storm = uv_peer_storm, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender log_append[] = {
+    { "raw", .log = raw_log },
+    { "weir", .log = weir_log, WEIR_ON_ALL_CPUS },
+    { "threads", .log = threads_log, .unbound = true },
+    { "libuv", .log = uv_peer_log, .why_not = uv_peer_why_not, .unbound = true },
+    { .name = NULL },
+};
+
+static const struct contender dial[] = {
+    { "raw", .dial = raw_dial },
+    { "weir", .dial = weir_dial_storm, WEIR_ON_ALL_CPUS },
+    { "epoll", .dial = epoll_dial },
+    { "libuv", .dial = uv_peer_dial, .why_not = uv_peer_why_not },
     { .name = NULL },
 };
 
@@ -248,6 +266,8 @@ const struct bench benches[] = {
       FILE_DEEP, 16, FILE_WRITE_DIRECT },
     { "append-fsync", "append a block, then fdatasync, one writer", &file_family, file, 1,
       FILE_APPEND_FSYNC },
+    { "log-append", "256 append durable records to one log, committed in groups", &log_family,
+      log_append, LOG_APPENDERS_MAX, 0 },
     { "stat-storm", "statx of many files, 64 in flight", &storm_family, storm, STORM_DEPTH,
       STORM_STAT },
     { "open-close", "open, read and close small files, 64 in flight", &storm_family, storm,
@@ -256,6 +276,7 @@ const struct bench benches[] = {
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
     { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
+    { "dial-storm", "10 000 connects, 256 at once", &dial_family, dial, DIAL_AT_ONCE, 0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,
       waiting, 1000, 0 },
     { "mixed", "latency of a ticking pipeline beside blocking work", &mixed_family, mixed, 0, 0 },
