@@ -23,8 +23,8 @@ WEIR_BEGIN
 /*
  * Closes: ends what is in flight on the descriptor first (those calls return -EBADF) and waits for
  * it, so no operation steals a byte afterwards or lands on a reused number. A release call: done
- * whether the task is cancelled or not. Sockets without SO_LINGER, and pipes, close on the ring;
- * the rest on the pool, since it may block.
+ * whether the task is cancelled or not. Sockets without SO_LINGER, and pipes, close at once; the
+ * rest on the pool, since it may block.
  * Returns 0.
  * Errors: -EBADF; -EBUSY operations of another loop are in flight, nothing was closed; -EIO and
  * the like from close(2), after which it is closed all the same.
