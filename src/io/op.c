@@ -114,7 +114,7 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     struct weir__wait *wait = op->wait;
     int64_t deadline_ns = op->deadline_ns;
     struct io_uring_sqe *sqe = weir__ring_sqe(&loop->ring);
-    int refusal = op->row->holds == WEIR__HOLDS_POLLABLE ? weir__wait_refuse(deadline_ns) : 0;
+    int refusal = op->row->holds != WEIR__HOLDS_FILE ? weir__wait_refuse(deadline_ns) : 0;
 
     op->row->prep(op, sqe);
     op->completion.complete = op_completed;
@@ -247,9 +247,13 @@ static bool is_held(int fd, enum weir__op_holds holds)
 /* Takes part in a descriptor's life, or says why not. */
 static int enter(struct weir__loop *loop, int fd, enum weir__op_holds holds)
 {
+    int pollable = holds == WEIR__HOLDS_POLLABLE;
+
     if (!is_held(fd, holds))
         return 0;
-    return weir__descriptor_enter(fd, loop->io->home, holds == WEIR__HOLDS_POLLABLE);
+    if (holds == WEIR__HOLDS_EITHER)
+        pollable = weir__descriptor_is_stream(fd);
+    return pollable < 0 ? pollable : weir__descriptor_enter(fd, loop->io->home, pollable);
 }
 
 static void leave(struct weir__loop *loop, int fd, enum weir__op_holds holds)
