@@ -70,6 +70,8 @@ struct chan_job;
 struct storm_job;
 struct log_job;
 struct dial_job;
+struct udp_job;
+struct proxy_job;
 typedef void file_fn(struct file_job *job);
 typedef void echo_fn(const struct echo_job *job); /* the server; ends by being killed */
 typedef uint64_t micro_fn(uint64_t op_count);     /* returns the ns that op_count operations took */
@@ -77,6 +79,8 @@ typedef uint64_t chan_fn(const struct chan_job *job); /* likewise */
 typedef void storm_fn(struct storm_job *job);
 typedef void log_fn(struct log_job *job);
 typedef void dial_fn(struct dial_job *job);
+typedef void udp_fn(const struct udp_job *job);     /* as echo_fn */
+typedef void proxy_fn(const struct proxy_job *job); /* as echo_fn */
 typedef void trial_fn(const struct trial *trial, struct outcome *outcome);
 typedef const char *reason_fn(const struct bench *bench); /* why it cannot run here; NULL: it can */
 
@@ -97,6 +101,8 @@ struct contender {
     storm_fn *storm;
     log_fn *log;
     dial_fn *dial;
+    udp_fn *udp;
+    proxy_fn *proxy;
     trial_fn *trial;
     reason_fn *why_not; /* may be NULL */
     int threads;
@@ -127,7 +133,7 @@ extern const struct bench benches[];
 extern const unsigned bench_count;
 
 extern const struct family micro_family, file_family, echo_family, waiting_family, storm_family,
-    log_family, dial_family;
+    log_family, dial_family, udp_family, proxy_family;
 
 /* --- For families and trials ------------------------------------------------------------------ */
 

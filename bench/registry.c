@@ -13,8 +13,10 @@
 #include "log.h"
 #include "machine.h"
 #include "parked.h"
+#include "proxy.h"
 #include "raw_peer.h"
 #include "storm.h"
+#include "udp.h"
 #include "uv_peer.h"
 #include "weir_peer.h"
 
@@ -89,6 +91,21 @@ static const struct contender dial[] = {
     { "weir", .dial = weir_dial_storm, WEIR_ON_ALL_CPUS },
     { "epoll", .dial = epoll_dial },
     { "libuv", .dial = uv_peer_dial, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender udp[] = {
+    { "weir", .udp = weir_udp, WEIR_ON_ALL_CPUS },
+    { "uring", .udp = uring_udp, .why_not = ring_why_not },
+    { "epoll", .udp = epoll_udp },
+    { "libuv", .udp = uv_peer_udp, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender proxy[] = {
+    { "weir", .proxy = weir_proxy, WEIR_ON_ALL_CPUS },
+    { "uring", .proxy = uring_proxy, .why_not = ring_why_not },
+    { "splice", .proxy = splice_proxy },
     { .name = NULL },
 };
 
@@ -276,6 +293,11 @@ const struct bench benches[] = {
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
     { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
+    { "udp-64", "echo of 64 B datagrams, 128 under way", &udp_family, udp, 128, 0 },
+    { "proxy-bulk", "64 KiB through a proxy, 8 connections full both ways", &proxy_family, proxy, 8,
+      PROXY_BULK },
+    { "proxy-64", "64 B there and 64 B back through a proxy, 32 connections", &proxy_family, proxy,
+      32, PROXY_REQUESTS },
     { "dial-storm", "10 000 connects, 256 at once", &dial_family, dial, DIAL_AT_ONCE, 0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,
       waiting, 1000, 0 },

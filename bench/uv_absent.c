@@ -47,3 +47,9 @@ void uv_peer_dial(struct dial_job *job)
     (void)job;
     absent();
 }
+
+void uv_peer_udp(const struct udp_job *job)
+{
+    (void)job;
+    absent();
+}

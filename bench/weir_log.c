@@ -56,7 +56,7 @@ static int write_batches(struct weir_log *log)
     do {
         unsigned count = take_calls(log);
         size_t bytes = (size_t)count * LOG_RECORD_BYTES;
-        if (weir_pwrite_all(job->fd, log->batch, bytes, (off_t)job->end, WEIR_FOREVER) < 0)
+        if (weir_pwrite_all(job->fd, log->batch, bytes, (off_t)job->end, NULL, WEIR_FOREVER) < 0)
             trial_fail("weir_pwrite_all failed");
         trial_check(weir_fdatasync(job->fd, WEIR_FOREVER), "weir_fdatasync");
         more = log_committed(job, bytes);
