@@ -50,6 +50,9 @@ int weir__kernel_setsockopt(int fd, int level, int name, const void *value, sock
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
+/* Memory. */
+int weir__kernel_populate(void *base, size_t bytes); /* MADV_POPULATE_WRITE, Linux 5.14 */
+
 /* Any descriptor. */
 int weir__kernel_close(int fd);
 int weir__kernel_fstat(int fd, struct stat *result);
