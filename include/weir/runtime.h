@@ -134,7 +134,8 @@ WEIR_BEGIN
  */
 WEIR_API int weir_run(weir_task_fn *fn, void *arg, const struct weir_options *options);
 
-/* As weir_run, but the calling thread is loop 0, and the only loop unless loop_count says more. */
+/* As weir_run, but the calling thread is loop 0, and the only loop unless loop_count says more. Its
+ * signals are handled as before, SIGPIPE aside: that is blocked meanwhile. */
 WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
                                      const struct weir_options *options);
 

@@ -243,15 +243,18 @@ static void run_loop(struct run *run, unsigned index)
         weir__overflow_thread_leave(&overflow);
 }
 
-/* Loop 0 on the caller's thread, which gets its CPUs back. */
+/* Loop 0 on the caller's thread, which gets its CPUs and signals back. */
 static void run_loop_here(struct run *run)
 {
+    struct weir__pipe_shield shield;
     cpu_set_t cpus;
     bool bound = run->runtime.report.pinned || run->machine.restricted;
 
     if (bound)
         bound = pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus) == 0;
+    weir__thread_shield_pipe(&shield);
     run_loop(run, 0);
+    weir__thread_unshield_pipe(&shield);
     if (bound)
         pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
 }
