@@ -245,7 +245,8 @@ static int hold(struct weir__loop *loop, struct weir__op *op)
     if (error < 0)
         return error;
     weir__list_append(&loop->io->ops, &op->link);
-    if (!pollable && WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
+    if (!pollable && !op->row->is_release &&
+        WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
     return error;
 }
