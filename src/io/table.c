@@ -12,9 +12,10 @@
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
 
 /* Rows that can do no better than hold a thread: on a path, and on an open file. */
-#define ON_PATH(text, reason, function)                                                            \
+#define ON_PATH(text, reason, function, ...)                                                       \
     {                                                                                              \
-        .name = text, .why = reason, .route = WEIR__ROUTE_POOL, .call = function                   \
+        .name = text, .why = reason, .route = WEIR__ROUTE_POOL, .holds = WEIR__HOLDS_FOLDER,       \
+        .call = function, __VA_ARGS__                                                              \
     }
 #define ON_FILE(text, reason, function, ...)                                                       \
     {                                                                                              \
@@ -29,6 +30,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .name = "openat",
         .why = "a path may lead anywhere; inline when cached, on a local disk",
         .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_FOLDER,
         .attempt = weir__file_attempt_openat,
         .call = weir__file_call_openat,
     },
@@ -127,10 +129,12 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
                           .choose = weir__file_lock_choose, .is_release = true),
     ROW(UNLINKAT) = ON_PATH("unlinkat", "the last name of a big file takes its time",
                             weir__path_call_unlinkat),
-    ROW(RENAMEAT) = ON_PATH("renameat", "changes directories", weir__path_call_renameat),
+    ROW(RENAMEAT) = ON_PATH("renameat", "changes directories", weir__path_call_renameat,
+ .holds_other = WEIR__HOLDS_FOLDER),
     ROW(MKDIRAT) = ON_PATH("mkdirat", "changes a directory", weir__path_call_mkdirat),
     ROW(SYMLINKAT) = ON_PATH("symlinkat", "changes a directory", weir__path_call_symlinkat),
-    ROW(LINKAT) = ON_PATH("linkat", "changes a directory", weir__path_call_linkat),
+    ROW(LINKAT) = ON_PATH("linkat", "changes a directory", weir__path_call_linkat,
+ .holds_other = WEIR__HOLDS_FOLDER),
     ROW(READLINKAT) = ON_PATH("readlinkat", "walks a path", weir__path_call_readlinkat),
     ROW(MKNODAT) = ON_PATH("mknodat", "changes a directory", weir__path_call_mknodat),
     ROW(REALPATH) = ON_PATH("realpath", "walks a path", weir__path_call_realpath),
@@ -193,6 +197,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .choose = weir__socket_choose_connect,
         .prep = weir__socket_prep_connect,
         .call = weir__socket_call_connect,
+        .settle = weir__socket_settle_connect,
     },
     ROW(RECV) = {
         .name = "recv",
@@ -283,11 +288,9 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
     ROW(CLOSE) = {
         .name = "close",
         .why = "may flush, linger or free blocks; sockets that do not linger and pipes do not",
-        .since = 506,
         .route = WEIR__ROUTE_POOL,
         .is_release = true, /* weir_close holds the descriptor in its own way */
         .choose = weir__close_choose,
-        .prep = weir__close_prep,
         .call = weir__close_call,
     },
 };

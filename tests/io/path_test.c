@@ -30,7 +30,7 @@ static int links_body(void *arg)
     fd = weir_openat(AT_FDCWD, ".", O_TMPFILE | O_RDWR, 0600, WEIR_FOREVER);
     if (fd == -EOPNOTSUPP)
         return NO_SUCH_DISK;
-    CHECK_EQUAL(weir_pwrite_all(fd, "text", 4, 0, WEIR_FOREVER), 4);
+    CHECK_EQUAL(weir_pwrite_all(fd, "text", 4, 0, NULL, WEIR_FOREVER), 4);
     CHECK_EQUAL(weir_linkat(fd, "", AT_FDCWD, "named", AT_EMPTY_PATH, WEIR_FOREVER), 0);
     CHECK_EQUAL(weir_linkat(fd, "", AT_FDCWD, "named", AT_EMPTY_PATH, WEIR_FOREVER), -EEXIST);
     CHECK_EQUAL(weir_close(fd), 0);
