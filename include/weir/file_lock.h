@@ -6,8 +6,8 @@
  *
  * A lock that is taken is waited for by trying again after 1 ms, then 2, up to 64: a wait inside of
  * the kernel would hold a thread for as long as the other side likes. So waiters are not served in
- * order, and one learns up to 64 ms late that it is its turn. A deadline and a cancel take effect at
- * once. A try is inline on a local disk, else the pool's: there WEIR_NOW is always -EAGAIN, and
+ * order, and one learns up to 64 ms late that it is its turn. A deadline and a cancel take effect
+ * at once. A try is inline on a local disk, else the pool's: there WEIR_NOW is always -EAGAIN, and
  * LOCK_NB with a deadline is what tries. Unlocking is a release call.
  *
  * Example:

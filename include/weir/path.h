@@ -38,8 +38,8 @@ WEIR_API WEIR_MUST_CHECK int weir_symlinkat(const char *target, int dir_fd, cons
 
 /*
  * Gives a file another name. With AT_EMPTY_PATH and "" the file is `source_dir_fd` itself, such as
- * one opened with O_TMPFILE; that works without a capability (through /proc where the kernel, before
- * Linux 6.10, asks for one). Returns 0. Errors: linkat(2).
+ * one opened with O_TMPFILE; that works without a capability (through /proc where the kernel,
+ * before Linux 6.10, asks for one). Returns 0. Errors: linkat(2).
  */
 WEIR_API WEIR_MUST_CHECK int weir_linkat(int source_dir_fd, const char *source, int target_dir_fd,
                                          const char *target, int flags,

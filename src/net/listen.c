@@ -6,8 +6,8 @@
 
 #include <weir/attribute.h>
 #include <weir/descriptor.h>
-#include <weir/path.h>
 #include <weir/listen.h>
+#include <weir/path.h>
 #include <weir/socket.h>
 
 #include <errno.h>

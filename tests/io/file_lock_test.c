@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks on files: who has one keeps others out, waiting holds no thread, and ends when it should. */
+/* Locks on files: who has one keeps others out; a wait holds no thread, and ends when it should. */
 #include "fixture.h"
 
 #include <sys/file.h>
