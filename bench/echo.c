@@ -35,8 +35,7 @@ int echo_accepted(int fd)
     return fd;
 }
 
-/* Returns the server's pid; *address is where it listens. */
-static pid_t start_server(const struct trial *trial, struct sockaddr_in *address)
+pid_t echo_start_server(const struct trial *trial, struct sockaddr_in *address, unsigned limit_s)
 {
     struct echo_job job = {
         .listener = trial_listen(address, ECHO_CONNECTIONS_MAX),
@@ -44,7 +43,7 @@ static pid_t start_server(const struct trial *trial, struct sockaddr_in *address
         .threads = trial->threads,
         .spin_ns = trial->contender->spin ? ECHO_SPIN_NS : 0,
     };
-    pid_t server = trial_check(trial_fork(SERVER_LIMIT_S), "fork");
+    pid_t server = trial_check(trial_fork(limit_s), "fork");
 
     if (server == 0) {
         machine_pin(trial->contender->unbound ? CPU_ANY : CPU_SERVER);
@@ -58,7 +57,7 @@ static pid_t start_server(const struct trial *trial, struct sockaddr_in *address
 static void load_server(const struct trial *trial, struct echo_load *load,
                         struct echo_figures *figures)
 {
-    pid_t server = start_server(trial, &load->address);
+    pid_t server = echo_start_server(trial, &load->address, SERVER_LIMIT_S);
 
     load->connections = trial->bench->size;
     load->seed = UINT64_C(0x9E3779B97F4A7C15) + trial->round;

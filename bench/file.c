@@ -93,6 +93,16 @@ static void fill(int fd, uint64_t bytes, const char *folder)
     munmap(chunk, CHUNK_BYTES);
 }
 
+int file_make(const char *folder, uint64_t bytes)
+{
+    int fd = file_open_unnamed(folder);
+
+    if (fd < 0)
+        give_up(folder, -fd);
+    fill(fd, bytes, folder);
+    return fd;
+}
+
 /* tmpfs accepts O_DIRECT and then serves it from memory: no disk is measured there. */
 static bool lives_in_memory(int fd)
 {
@@ -129,10 +139,7 @@ static void prepare_hot(const struct settings *settings)
 {
     if (hot_fd >= 0)
         return;
-    hot_fd = file_open_unnamed(settings->folder);
-    if (hot_fd < 0)
-        give_up(settings->folder, -hot_fd);
-    fill(hot_fd, HOT_BYTES, settings->folder);
+    hot_fd = file_make(settings->folder, HOT_BYTES);
 }
 
 void file_need_unnamed(const struct settings *settings)

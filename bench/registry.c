@@ -7,6 +7,7 @@
  * wrong way, inside the tasks; `raw` is the same pipeline with no work beside it.
  */
 #include "chan.h"
+#include "copy.h"
 #include "dial.h"
 #include "echo.h"
 #include "file.h"
@@ -106,6 +107,22 @@ static const struct contender proxy[] = {
     { "weir", .proxy = weir_proxy, WEIR_ON_ALL_CPUS },
     { "uring", .proxy = uring_proxy, .why_not = ring_why_not },
     { "splice", .proxy = splice_proxy },
+    { .name = NULL },
+};
+
+static const struct contender copy[] = {
+    { "raw", .copy = raw_copy },
+    { "weir", .copy = weir_copy, WEIR_ON_ALL_CPUS },
+    { "read-write", .copy = read_write_copy },
+    { "cp", .copy = cp_copy, .why_not = cp_why_not, .unbound = true },
+    { .name = NULL },
+};
+
+static const struct contender idle[] = {
+    { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
+    { "weir-small", .echo = weir_echo_small, WEIR_ON_ALL_CPUS },
+    { "epoll", .echo = epoll_echo },
+    { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
     { .name = NULL },
 };
 
@@ -283,6 +300,7 @@ const struct bench benches[] = {
       FILE_DEEP, 16, FILE_WRITE_DIRECT },
     { "append-fsync", "append a block, then fdatasync, one writer", &file_family, file, 1,
       FILE_APPEND_FSYNC },
+    { "copy-1g", "copy a file of 1 GiB, 1 MiB an operation", &copy_family, copy, 0, 0 },
     { "log-append", "256 append durable records to one log, committed in groups", &log_family,
       log_append, LOG_APPENDERS_MAX, 0 },
     { "stat-storm", "statx of many files, 64 in flight", &storm_family, storm, STORM_DEPTH,
@@ -299,6 +317,8 @@ const struct bench benches[] = {
     { "proxy-64", "64 B there and 64 B back through a proxy, 32 connections", &proxy_family, proxy,
       32, PROXY_REQUESTS },
     { "dial-storm", "10 000 connects, 256 at once", &dial_family, dial, DIAL_AT_ONCE, 0 },
+    { "idle-100k", "memory of a silent connection, 100 000 of them", &idle_family, idle, 100000,
+      0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,
       waiting, 1000, 0 },
     { "mixed", "latency of a ticking pipeline beside blocking work", &mixed_family, mixed, 0, 0 },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Edge-triggered epoll and splice: bytes go from socket to socket through a pipe for each direction,
- * and are never copied to the proxy.
+ * Edge-triggered epoll and splice: bytes go from socket to socket through a pipe for each
+ * direction, and are never copied to the proxy.
  */
 #include "proxy.h"
 

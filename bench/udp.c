@@ -3,8 +3,9 @@
  * The trials of datagrams: the trial's process is the load generator, and forks the server.
  *
  * Policy: as for the echo over TCP: server and load generator on a CPU each, the load generator
- * never sleeps, the server's CPU time is read from its process clock. Closed loop: as many datagrams
- * are under way as fit into a socket's buffer for certain; what is lost all the same is sent again.
+ * never sleeps, the server's CPU time is read from its process clock. Closed loop: as many
+ * datagrams are under way as fit into a socket's buffer for certain; what is lost all the same is
+ * sent again.
  */
 #include "udp.h"
 

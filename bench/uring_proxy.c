@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hand-written liburing: for each direction one receive or one send in flight. All that completed is
- * answered and submitted in one enter, which also waits. The same calls as weir's plain ones, so
+ * Hand-written liburing: for each direction one receive or one send in flight. All that completed
+ * is answered and submitted in one enter, which also waits. The same calls as weir's plain ones, so
  * what weir adds can be seen.
  */
 #include "proxy.h"
