@@ -23,9 +23,9 @@
 enum {
     COUNT_QUICK = 10000,
     COUNT_LEAST = 1000,
-    WARM_COUNT = 100, /* before the measure begins: what a server needs once */
-    BATCH = 250,      /* connections made before the replies are awaited */
-    PER_ADDRESS = 20000,
+    WARM_COUNT = 100,   /* before the measure begins: what a server needs once */
+    BATCH = 250,        /* connections made before the replies are awaited */
+    PER_ADDRESS = 5000, /* beyond, the search for a free port takes its time */
     DESCRIPTORS_SPARE = 64,
     NEED_BYTES = 48 << 10, /* of a connection with both ends, at most */
     LIMIT_S = 40,
