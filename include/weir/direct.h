@@ -10,8 +10,8 @@
  * thread. What would (a write that extends the file, one to XFS or btrfs on kernels before 7.0, any
  * over pages that buffered use has left in the cache) the ring is told to refuse, and the pool does
  * it: counted as refused_count of its row. When more than a tenth of a descriptor's reads, or
- * writes, are refused, the rest goes to the pool at once: rerouted_count. So the kernel's own hidden
- * threads never come in.
+ * writes, are refused, the rest goes to the pool at once: rerouted_count. So the kernel's own
+ * hidden threads never come in.
  *
  * Memory that serves many direct calls can be registered: weir/buffer.h.
  *
@@ -40,7 +40,8 @@ WEIR_BEGIN
 
 /*
  * What direct I/O on a file must be aligned to, whether it is open for it or not. Returns 0.
- * Errors: -EOPNOTSUPP the file has no direct I/O; -EBADF; -EINVAL; those at the head of weir/file.h.
+ * Errors: -EOPNOTSUPP the file has no direct I/O; -EBADF; -EINVAL; those at the head of
+ * weir/file.h.
  */
 WEIR_API WEIR_MUST_CHECK int weir_direct_alignment(int fd, struct weir_direct_alignment *alignment,
                                                    int64_t deadline_ns) WEIR_SUSPENDS;
