@@ -203,7 +203,7 @@ static enum weir__fd_kind kind_by_file_system(uint64_t magic, int open_flags)
     case TMPFS_MAGIC:
     case RAMFS_MAGIC:
         return WEIR__FD_MEMORY;
-    default:
+    default: /* overlay too: its files refuse reads that may not wait, 6.18 included */
         return WEIR__FD_OTHER;
     }
 }

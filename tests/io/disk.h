@@ -63,7 +63,7 @@ HELPER bool mount_disk(const char *kind, const char *path, unsigned mib)
     char command[400];
 
     snprintf(command, sizeof command,
-             "command -v mkfs.%s >/dev/null && truncate -s %uM %s.img && "
+             "PATH=$PATH:/usr/sbin; command -v mkfs.%s >/dev/null && truncate -s %uM %s.img && "
              "mkfs.%s -q %s.img >/dev/null 2>&1 && mkdir %s && mount -o loop %s.img %s 2>/dev/null",
              kind, mib, path, kind, path, path, path, path);
     return mount_privately() && run_command(command) == 0;
