@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -161,6 +162,15 @@ int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count)
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
 {
     return bytes_or_error(writev(fd, vectors, count));
+}
+
+int weir__kernel_poll(int fd, short events)
+{
+    struct pollfd look = { .fd = fd, .events = events };
+
+    if (poll(&look, 1, 0) < 0)
+        return -errno;
+    return look.revents & POLLNVAL ? -EBADF : look.revents;
 }
 
 int weir__kernel_close(int fd)

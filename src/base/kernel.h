@@ -59,6 +59,7 @@ int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count);
 int weir__kernel_close(int fd);
+int weir__kernel_poll(int fd, short events); /* what is true now, 0 nothing; -EBADF */
 int weir__kernel_fstat(int fd, struct stat *result);
 int weir__kernel_fstatfs(int fd, struct statfs *result);
 int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
