@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Select waits for several things and lets exactly one of them happen: sends, receives, timers,
- * joins, I/O. The others leave no trace: an element not sent is still the caller's, none is taken from a
- * channel that lost.
+ * joins, I/O. The others leave no trace: an element not sent is still the caller's, none is taken
+ * from a channel that lost.
  *
  * Ready clauses are chosen from at random, or in order with WEIR_SELECT_PRIORITY. A clause whose
  * object is NULL is disabled. A channel may appear more than once; a select never meets itself.
@@ -74,9 +74,10 @@ WEIR_API struct weir_clause weir_clause_join(struct weir_task *task, int *result
 /*
  * Ready when one of `events` (POLLIN, POLLOUT, ... of poll(2)) is true of the descriptor; the
  * result is the events that are, as weir_poll returns them, or -EBADF (also when weir_close ended
- * it), -EBUSY in use on another loop, -ENOBUFS no memory. No byte has moved: who wins reads or writes
- * without waiting (WEIR_NOW), and selects again after -EAGAIN, since another may have been faster.
- * A negative descriptor disables the clause. In tasks only: elsewhere select returns -ENXIO.
+ * it), -EBUSY in use on another loop, -ENOBUFS no memory. No byte has moved: who wins reads or
+ * writes without waiting (WEIR_NOW), and selects again after -EAGAIN, since another may have been
+ * faster. A negative descriptor disables the clause. In tasks only: elsewhere select returns
+ * -ENXIO.
  *
  * While channels are ready all the time, one in every sixteen selects of a loop looks at its
  * clauses on I/O; with WEIR_SELECT_PRIORITY each one does, at the price of a system call a clause.

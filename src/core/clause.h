@@ -7,8 +7,8 @@
  *
  *   prepare  refuses a broken clause before anything has changed; gets memory for what must happen
  *            under the locks (optional)
- *   look     asks the kernel whether it is ready, for `ready` to know: outside of locks, now and then
- *            (optional; see below)
+ *   look     asks the kernel whether it is ready, for `ready` to know: outside of locks, now and
+ *            then (optional; see below)
  *   ready    could a try succeed now? Changes nothing. Under the locks of all clauses
  *   try      is it ready? Then commit it and set its result. Under the locks of all clauses
  *   arm      leave the waiter to be found. Under the locks of all clauses
@@ -26,9 +26,9 @@
  * makes the clause; a kind that is only ever touched by its own loop has none.
  *
  * A look costs a system call. So a kind that has it is looked at only when it must be: where the
- * select will not wait, where the order of the clauses decides, and once in every sixteen selects of
- * the loop, so that ready channels cannot keep it from its chance for ever. Else it is armed unseen,
- * and wins at once if it is ready.
+ * select will not wait, where the order of the clauses decides, and once in every sixteen selects
+ * of the loop, so that ready channels cannot keep it from its chance for ever. Else it is armed
+ * unseen, and wins at once if it is ready.
  *
  * A clause that lost is untouched: it carried no byte and leaves no trace.
  */

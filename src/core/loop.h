@@ -78,7 +78,7 @@ struct weir__loop {
     struct weir__waiter *asyncs_done; /* the runtime ends, and waits for the last of them */
     bool asyncs_refused;
 
-    /* Selects with clauses that are looked at: how many are left of sixteen, and which one looks. */
+    /* Selects over I/O: how many are left of sixteen, and which one looks. */
     uint8_t looks_left;
     uint8_t looks_at;
 

@@ -9,8 +9,8 @@
  *   disarm   asks the kernel to end the poll
  *   finish   parks until the kernel and the descriptor table have let go of it
  *
- * So a clause that lost leaves nothing: no poll in the kernel, no hold on the descriptor. weir_close
- * ends the poll as it ends any op, and the clause wins with -EBADF.
+ * So a clause that lost leaves nothing: no poll in the kernel, no hold on the descriptor.
+ * weir_close ends the poll as it ends any op, and the clause wins with -EBADF.
  *
  * The poll lies in a record of the loop's, since a clause is too small for it; records are kept for
  * the next, as many as were ever in use at once.
@@ -21,8 +21,8 @@
  *    pidfd is readable) replaces `try` and `fired`: call this kind's, then, if clause->result is
  *    positive, read without blocking and leave the outcome in clause->elem and clause->result.
  *    Another may have read it first: then the result is -EAGAIN, and the caller selects again.
- *  - What may be ready without the kernel (bytes in a stream's buffer) replaces `ready` (and says so
- *    in `try`), which see no system call and are asked every time, and `launch`, which fires the
+ *  - What may be ready without the kernel (bytes in a stream's buffer) replaces `ready` (and says
+ *    so in `try`), which see no system call and are asked every time, and `launch`, which fires the
  *    waiter by weir__clause_poll_fire instead of starting a poll when bytes have come meanwhile. A
  *    handle that has a standing op of its own on the descriptor fires the waiter from that op's
  *    event; then it needs no poll: it hangs the waiter up in `arm` and takes it off in `disarm`.

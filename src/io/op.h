@@ -199,7 +199,7 @@ extern const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT];
 /* Runs the operation to its end. `op` has its arguments set, and is zero otherwise. */
 int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_ns);
 
-/* Starts a standing op of an unbounded row. On 0 `ended` will follow; on -errno nothing happened. */
+/* Starts a standing op of an unbounded row. 0: `ended` will follow; -errno: nothing happened. */
 int weir__op_start(enum weir__op_id id, struct weir__op *op);
 
 /* Home loop: asks an op to end, in whatever stage it waits. `reason` is what it returns if it does;

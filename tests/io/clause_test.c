@@ -48,7 +48,7 @@ static int return_seven(void *arg)
     return 7;
 }
 
-/* What a select is over: a channel, a task, a timer, a socket to read, one to write, a watermark. */
+/* A select over a channel, a task, a timer, a socket to read, one to write, and a watermark. */
 struct things {
     struct weir_chan *chan, *task_chan, *level_chan;
     struct weir_scope *scope;
