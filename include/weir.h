@@ -18,6 +18,7 @@
 #include <weir/file.h>
 #include <weir/flow.h>
 #include <weir/listen.h>
+#include <weir/listener.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/pipeline.h>
