@@ -4,6 +4,7 @@
 #include "io/fixture.h"
 
 #include "io/spare.h"
+#include "net/listener.h"
 
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -165,6 +166,17 @@ static void test_several_addresses(void **state)
     run_and_count_fds(several_body, &one_loop);
 }
 
+/* How many are in weir_listener_accept. */
+static unsigned users_of(struct weir_listener *listener)
+{
+    unsigned count;
+
+    weir__lock_acquire(&listener->lock);
+    count = listener->sets[0].user_count;
+    weir__lock_release(&listener->lock);
+    return count;
+}
+
 /* Closing ends who waits: on this loop, on another, with one socket and with two. */
 static void close_under(unsigned loop_index, bool two_sockets)
 {
@@ -178,8 +190,8 @@ static void close_under(unsigned loop_index, bool two_sockets)
         calls[i].loop_index = loop_index;
         call_start(&calls[i]);
     }
-    weir__sched_settle();
-    weir_sleep(weir_in_ms(1)); /* on the other loop they may wait, or be about to */
+    while (users_of(listener) < 3) /* they wait, or are about to */
+        CHECK_EQUAL(weir_yield(), 0);
     CHECK_EQUAL(weir_listener_close(listener), 0);
     for (int i = 0; i < 3; i++)
         CHECK_EQUAL(call_finish(&calls[i]), -EBADF);
