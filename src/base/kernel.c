@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -141,6 +142,31 @@ int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t 
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes)
 {
     return or_error(getsockname(fd, address, address_bytes));
+}
+
+int weir__kernel_populate(void *base, size_t bytes)
+{
+    return or_error(madvise(base, bytes, MADV_POPULATE_WRITE));
+}
+
+int64_t weir__kernel_read(int fd, void *buffer, size_t bytes)
+{
+    return bytes_or_error(read(fd, buffer, bytes));
+}
+
+int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes)
+{
+    return bytes_or_error(write(fd, buffer, bytes));
+}
+
+int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count)
+{
+    return bytes_or_error(readv(fd, vectors, count));
+}
+
+int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
+{
+    return bytes_or_error(writev(fd, vectors, count));
 }
 
 int weir__kernel_close(int fd)

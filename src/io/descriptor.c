@@ -5,6 +5,7 @@
  */
 #include "io/descriptor.h"
 
+#include "base/assert.h"
 #include "base/kernel.h"
 #include "base/memory.h"
 
@@ -95,7 +96,18 @@ void weir__descriptor_leave(int fd)
     struct entry *entry = find_entry(fd, false);
 
     /* release; pairs with the acquire in enter and begin_close */
-    atomic_fetch_sub_explicit(&entry->word, 1, memory_order_release);
+    uint64_t word = atomic_fetch_sub_explicit(&entry->word, 1, memory_order_release);
+
+    if (WEIR_UNLIKELY((word & COUNT_MASK) == 0)) /* forgotten meanwhile: another life's count */
+        atomic_fetch_add_explicit(&entry->word, 1, memory_order_relaxed);
+}
+
+bool weir__descriptor_is_busy(int fd)
+{
+    struct entry *entry = find_entry(fd, false);
+
+    /* relaxed: begin_close decides */
+    return entry && (atomic_load_explicit(&entry->word, memory_order_relaxed) & COUNT_MASK);
 }
 
 void weir__descriptor_forget(int fd)
@@ -137,6 +149,27 @@ enum weir__fd_kind weir__descriptor_kind(int fd)
                  : WEIR__FD_UNKNOWN;
 }
 
+int weir__descriptor_is_stream(int fd)
+{
+    enum weir__fd_kind kind = weir__descriptor_kind(fd);
+    struct entry *entry;
+    struct statx file;
+    int error;
+
+    if (WEIR_LIKELY(kind != WEIR__FD_UNKNOWN))
+        return kind == WEIR__FD_PIPE || kind == WEIR__FD_SOCKET;
+    /* Of what it is at hand, also for remote file systems: nobody is asked. */
+    error = weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &file);
+    entry = find_entry(fd, true);
+    if (error < 0 || !entry)
+        return error < 0 ? error : -ENOMEM;
+    if (S_ISREG(file.stx_mode) || S_ISBLK(file.stx_mode) || S_ISDIR(file.stx_mode))
+        return 0; /* what kind of file, weir__descriptor_learn finds out */
+    kind = S_ISSOCK(file.stx_mode) ? WEIR__FD_SOCKET : WEIR__FD_PIPE;
+    atomic_store_explicit(&entry->kind, kind, memory_order_relaxed);
+    return 1;
+}
+
 static enum weir__fd_kind kind_by_file_system(uint64_t magic, int open_flags)
 {
     switch (magic) {
@@ -176,6 +209,8 @@ int weir__descriptor_learn(int fd)
         kind = open_flags & O_DIRECT ? WEIR__FD_DIRECT : WEIR__FD_DISK;
     } else if (S_ISDIR(file.st_mode)) {
         kind = WEIR__FD_OTHER;
+    } else if (S_ISSOCK(file.st_mode)) {
+        kind = WEIR__FD_SOCKET;
     }
     atomic_store_explicit(&entry->kind, kind, memory_order_relaxed);
     return 0;

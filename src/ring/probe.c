@@ -74,10 +74,34 @@ static bool probe_msg_ring(struct weir__ring *ring)
     return io_uring_register((unsigned)-1, WEIR__REGISTER_SEND_MSG_RING, &sqe, 1) == 0;
 }
 
-void weir__probe_features(struct weir__ring *ring, unsigned without_features)
+/* The kernel finds the cards by the sockets the ring waits on (Linux 6.13's "dynamic" tracking,
+ * which is all that older ones do). */
+static bool register_napi(struct weir__ring *ring, const struct weir__ring_options *options)
+{
+    struct weir__napi napi = {
+        .busy_poll_us = options->napi_busy_poll_us,
+        .prefer_busy_poll = options->napi_prefer,
+    };
+
+    return io_uring_register((unsigned)ring->uring.ring_fd, WEIR__REGISTER_NAPI, &napi, 1) == 0;
+}
+
+/* Kernels that do not know the flag say so before they look at the descriptor. */
+static bool probe_clone_buffers(struct weir__ring *ring)
+{
+    struct weir__clone_buffers clone = {
+        .source_fd = UINT32_MAX,
+        .flags = WEIR__CLONE_BUFFERS_REPLACE,
+    };
+
+    return io_uring_register((unsigned)ring->uring.ring_fd, WEIR__REGISTER_CLONE_BUFFERS, &clone,
+                             1) == -EBADF;
+}
+
+void weir__probe_features(struct weir__ring *ring, const struct weir__ring_options *options)
 {
     unsigned workers[2] = { IOWQ_BOUNDED_MAX, IOWQ_UNBOUNDED_MAX };
-    unsigned wanted = ~without_features;
+    unsigned wanted = ~options->without_features;
     struct io_uring_probe *probe = io_uring_get_probe_ring(&ring->uring);
 
     for (unsigned op = 0; probe && op < probe->ops_len && op < 256; op++)
@@ -99,10 +123,13 @@ void weir__probe_features(struct weir__ring *ring, unsigned without_features)
         ring->features |= WEIR_FEATURE_NO_IOWAIT;
     if ((wanted & WEIR_FEATURE_SYNC_MSG_RING) && probe_msg_ring(ring))
         ring->features |= WEIR_FEATURE_SYNC_MSG_RING;
+    if ((wanted & WEIR_FEATURE_NAPI) && options->napi_busy_poll_us && register_napi(ring, options))
+        ring->features |= WEIR_FEATURE_NAPI;
+    if ((wanted & WEIR_FEATURE_CLONE_BUFFERS) && probe_clone_buffers(ring))
+        ring->features |= WEIR_FEATURE_CLONE_BUFFERS;
 }
 
-/* The number in a /proc file, or `missing`. `key` NULL: the file is just the number. */
-static long read_proc_number(const char *path, const char *key, long missing)
+long weir__probe_proc_number(const char *path, const char *key, long missing)
 {
     char line[128];
     FILE *file = fopen(path, "re");
@@ -123,8 +150,8 @@ static long read_proc_number(const char *path, const char *key, long missing)
 
 static void explain_refused(const char *code, char *why, size_t why_bytes)
 {
-    long disabled = read_proc_number("/proc/sys/kernel/io_uring_disabled", NULL, -1);
-    long seccomp = read_proc_number("/proc/self/status", "Seccomp:", 0);
+    long disabled = weir__probe_proc_number("/proc/sys/kernel/io_uring_disabled", NULL, -1);
+    long seccomp = weir__probe_proc_number("/proc/self/status", "Seccomp:", 0);
 
     if (disabled > 0)
         snprintf(why, why_bytes,
@@ -153,8 +180,8 @@ static void explain_memory(unsigned entries, char *why, size_t why_bytes)
     getrlimit(RLIMIT_MEMLOCK, &limit);
     snprintf(why, why_bytes,
              "io_uring_setup: ENOMEM: a ring of %u entries needs about %lu KiB, the memlock limit "
-             "is %lu KiB (used by kernels before 5.12) or memory is short; raise it with ulimit -l "
-             "or LimitMEMLOCK=, or set weir_options.ring_entries lower",
+             "is %lu KiB (charged before Linux 5.12, and again by 6.18) or memory is short; raise "
+             "it with ulimit -l or LimitMEMLOCK=, or set weir_options.ring_entries lower",
              entries, kib, (unsigned long)(limit.rlim_cur / 1024));
 }
 

@@ -79,7 +79,7 @@ int weir__ring_init(struct weir__ring *ring, const struct weir__ring_options *op
     if (error < 0)
         return error;
     keep_from_children(ring);
-    weir__probe_features(ring, options->without_features);
+    weir__probe_features(ring, options);
     if (ring->features & WEIR_FEATURE_SYNC_MSG_RING)
         return 0;
     ring->doorbell_fd = eventfd(0, EFD_CLOEXEC);
@@ -213,6 +213,12 @@ struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring)
         sqe = io_uring_get_sqe(&ring->uring);
     }
     return sqe;
+}
+
+void weir__ring_submit(struct weir__ring *ring)
+{
+    while (unsubmitted(&ring->uring) > 0)
+        enter(ring, 0, 0);
 }
 
 void weir__ring_poll(struct weir__ring *ring)
