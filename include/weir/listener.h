@@ -109,7 +109,8 @@ WEIR_API WEIR_MUST_CHECK int weir_listener_accept(struct weir_listener *listener
  * or an error of a socket. Then it accepts no more, waits for its connections, after a stop up to
  * its deadline, and cancels those that are left; a cancel is for them, too.
  * Returns 0 all of them ended by themselves. Errors: -ETIME, -ECANCELED some were cancelled; -EBUSY
- * it serves already; -EPIPE it has, and was stopped; -EBADF closed; an error of accept(2), -EAGAIN or -ENOMEM no task to accept.
+ * it serves already; -EPIPE it has, and was stopped; -EBADF closed; an error of accept(2);
+ * -EAGAIN or -ENOMEM no task to accept.
  */
 WEIR_API int weir_listener_serve(struct weir_listener *listener, weir_client_fn *fn,
                                  void *context) WEIR_SUSPENDS;

@@ -1,124 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Serving: a task for each connection, the bounds on them, where they run, and how it ends. */
-#include "io/fixture.h"
-
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-
-enum { ADDRESS_BYTES = 160, LOOPS = 2 };
-
-/* A server under test, which runs in a task of its own. */
-struct server {
-    struct weir_listener *listener;
-    struct sockaddr_in address;
-    weir_client_fn *fn;
-    struct call call;
-    _Atomic long served;         /* connections whose task has begun */
-    _Atomic long ended;          /* and ended */
-    _Atomic long on_loop[LOOPS]; /* where */
-};
-
-/* Echoes until the client ends. */
-static int echo(int fd, void *context)
-{
-    struct server *server = context;
-    char byte;
-    ssize_t count;
-
-    atomic_fetch_add(&server->on_loop[weir_loop_index()], 1);
-    atomic_fetch_add(&server->served, 1);
-    while ((count = weir_recv(fd, &byte, 1, 0, WEIR_FOREVER)) > 0)
-        if (weir_send(fd, &byte, 1, 0, WEIR_FOREVER) < 0)
-            break;
-    CHECK_EQUAL(weir_close(fd), 0);
-    atomic_fetch_add(&server->ended, 1);
-    return count == -ECANCELED ? (int)count : 0;
-}
-
-static int64_t serve_call(void *arg, int64_t deadline_ns)
-{
-    struct server *server = arg;
-
-    (void)deadline_ns;
-    return weir_listener_serve(server->listener, server->fn, server);
-}
-
-static void server_open(struct server *server, const struct weir_listener_options *options)
-{
-    char text[ADDRESS_BYTES];
-
-    *server = (struct server){ .fn = echo };
-    CHECK_EQUAL(weir_listener_open(&server->listener, "127.0.0.1:0", options), 0);
-    CHECK(weir_listener_address(server->listener, 0, text, sizeof text) > 0);
-    server->address = (struct sockaddr_in){ .sin_family = AF_INET };
-    server->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    server->address.sin_port = htons((in_port_t)atoi(strrchr(text, ':') + 1));
-    server->call = call_of(serve_call, server);
-}
-
-static void server_start(struct server *server, const struct weir_listener_options *options)
-{
-    server_open(server, options);
-    call_start(&server->call);
-}
-
-static struct weir_listener_stats stats_now(const struct server *server)
-{
-    struct weir_listener_stats stats;
-
-    CHECK_EQUAL(weir_listener_read_stats(server->listener, &stats), 0);
-    return stats;
-}
-
-/* Stops, closes, and returns what serving returned. */
-static int64_t server_stop(struct server *server, int64_t drain_ns)
-{
-    int64_t result;
-
-    CHECK_EQUAL(weir_listener_stop(server->listener, drain_ns), 0);
-    result = call_finish(&server->call);
-    CHECK_EQUAL(stats_now(server).open, 0);
-    CHECK_EQUAL(atomic_load(&server->served), atomic_load(&server->ended));
-    CHECK_EQUAL(weir_listener_close(server->listener), 0);
-    return result;
-}
-
-static int client_of(const struct server *server)
-{
-    int fd = weir_socket(AF_INET, SOCK_STREAM, 0);
-
-    CHECK(fd >= 0);
-    CHECK_EQUAL(weir_connect(fd, (const struct sockaddr *)&server->address, sizeof server->address,
-                             WEIR_FOREVER),
-                0);
-    return fd;
-}
-
-/* One byte there and back. */
-static void talk(int fd)
-{
-    char byte = 0;
-
-    CHECK_EQUAL(weir_send(fd, "x", 1, 0, WEIR_FOREVER), 1);
-    CHECK_EQUAL(weir_recv(fd, &byte, 1, 0, WEIR_FOREVER), 1);
-    CHECK_EQUAL(byte, 'x');
-}
-
-static bool is_silent(int fd)
-{
-    char byte;
-
-    return weir_recv(fd, &byte, 1, 0, weir_in_ms(5)) == -ETIME;
-}
-
-static void run_and_count_fds(int (*body)(void *arg), void *arg, const struct weir_options *options)
-{
-    int fd_count = count_fds();
-
-    assert_int_equal(test_run(body, arg, options), 0);
-    assert_int_equal(count_fds(), fd_count);
-}
+#include "net/server.h"
 
 static int serve_body(void *arg)
 {
@@ -368,7 +250,7 @@ static void test_narrow_bound_on_two_loops(void **state)
     run_and_count_fds(narrow_body, NULL, &two_loops);
 }
 
-/* --- The end ----------------------------------------------------------------------------------- */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 /* What is left at the deadline is cancelled; before it, it is waited for. */
 static int drain_body(void *arg)
@@ -523,108 +405,6 @@ static void test_broken_socket(void **state)
     run_and_count_fds(broken_body, NULL, &one_loop);
 }
 
-/* --- Ten thousand silent ones ------------------------------------------------------------------ */
-
-struct crowd {
-    int to_child[2], from_child[2];
-    long count;
-    pid_t child;
-};
-
-/* The child: connects `count` times, says so, and holds the connections until it is told. */
-static void be_silent(struct crowd *crowd)
-{
-    struct sockaddr_in address;
-    char byte = 0;
-
-    if (read(crowd->to_child[0], &address, sizeof address) != sizeof address)
-        _exit(1);
-    for (long i = 0; i < crowd->count; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-            _exit(2);
-    }
-    if (write(crowd->from_child[1], &byte, 1) != 1 || read(crowd->to_child[0], &byte, 1) != 1)
-        _exit(3);
-    _exit(0);
-}
-
-/* The quickest of many round trips. */
-static int64_t quickest(int fd)
-{
-    int64_t least_ns = INT64_MAX;
-
-    for (int i = 0; i < 200; i++) {
-        int64_t start_ns = weir_now_ns(), taken_ns;
-
-        talk(fd);
-        taken_ns = weir_now_ns() - start_ns;
-        least_ns = taken_ns < least_ns ? taken_ns : least_ns;
-    }
-    return least_ns;
-}
-
-static int silent_body(void *arg)
-{
-    struct crowd *crowd = arg;
-    struct server server;
-    int64_t alone_ns, amid_ns;
-    int client;
-
-    server_start(&server, NULL);
-    client = client_of(&server);
-    alone_ns = quickest(client);
-    CHECK_EQUAL(write(crowd->to_child[1], &server.address, sizeof server.address),
-                sizeof server.address);
-    CHECK_EQUAL(weir_poll(crowd->from_child[0], POLLIN, WEIR_FOREVER), POLLIN);
-    test_await(&server.served, crowd->count + 1);
-    amid_ns = quickest(client);
-    print_message("round trip: alone %lld us, amid %ld silent ones %lld us\n",
-                  (long long)alone_ns / 1000, crowd->count, (long long)amid_ns / 1000);
-    CHECK(amid_ns < alone_ns * 4 + 200000); /* it does not grow with their number */
-    CHECK_EQUAL(counter(WEIR_RING_OVERFLOWS), 0);
-    CHECK_EQUAL(write(crowd->to_child[1], "x", 1), 1);
-    CHECK_EQUAL(weir_close(client), 0);
-    CHECK_EQUAL(server_stop(&server, WEIR_FOREVER), 0);
-    return 0;
-}
-
-static void test_one_among_the_silent(void **state)
-{
-    struct crowd crowd = { .count = test_rounds(1000, 10000, 10000) };
-    struct weir_options small = {
-        .loop_count = 1,
-        .ring_entries = 8,
-        .tasks_per_loop = (unsigned)crowd.count + 16,
-        .submission_limit = 1,
-        .pool_threads_max = 1,
-        .pool_queue_limit = 1,
-        .stack_bytes = 16384,
-    };
-    struct rlimit limit;
-    int status;
-
-    (void)state;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    if (limit.rlim_cur < (rlim_t)crowd.count + 64) {
-        print_message("[  SKIPPED ] ulimit -n is %ld\n", (long)limit.rlim_cur);
-        return;
-    }
-    assert_int_equal(pipe2(crowd.to_child, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(crowd.from_child, O_CLOEXEC), 0);
-    crowd.child = fork();
-    if (crowd.child == 0)
-        be_silent(&crowd);
-    run_and_count_fds(silent_body, &crowd, &small);
-    assert_int_equal(waitpid(crowd.child, &status, 0), crowd.child);
-    assert_int_equal(status, 0);
-    for (int i = 0; i < 2; i++) {
-        close(crowd.to_child[i]);
-        close(crowd.from_child[i]);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -638,7 +418,6 @@ int main(void)
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_broken_socket),
         cmocka_unit_test(test_stop_in_a_storm),
-        cmocka_unit_test(test_one_among_the_silent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,7 +258,7 @@ static void test_loops(void **state)
     run_and_count_fds(loops_body, &two_loops);
 }
 
-/* --- Without a descriptor ---------------------------------------------------------------------- */
+/* --- Without a descriptor --------------------------------------------------------------------- */
 
 struct hoard {
     int fds[4096];
@@ -386,7 +386,7 @@ static void test_close_ends_a_pause(void **state)
     run_and_count_fds(close_pause_body, &two_loops);
 }
 
-/* --- Races: each connection is accepted, or still waits; no descriptor is lost ------------------ */
+/* --- Races: each connection is accepted, or still waits; no descriptor is lost ---------------- */
 
 struct race {
     struct weir_listener *listener;
