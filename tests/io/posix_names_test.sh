@@ -26,11 +26,12 @@ declared() {
 # Of unistd.h, what has nothing to do with files.
 others='_exit alarm brk confstr crypt daemon endusershell execl execle execlp execv execve execveat
 execvp execvpe fexecve fork ork getdomainname getdtablesize getegid geteuid getgid getgroups
-gethostid gethostname getlogin getlogin_r getopt getpagesize getpass getpgid getpgrp getpid getppid
-getresgid getresuid getsid gettid getuid getusershell group_member isatty nice pause pipe pipe2
-profil sbrk setdomainname setegid seteuid setgid sethostid sethostname setlogin setpgid setpgrp
-setregid setresgid setresuid setreuid setsid setuid setusershell sleep swab syscall sysconf
-tcgetpgrp tcsetpgrp ttyname ttyname_r ttyslot process_vm_readv process_vm_writev ualarm usleep vfork vhangup int xit void'
+gethostid gethostname getlogin getlogin_r getopt getpagesize getpass getpgid getpgrp getpid
+getppid getresgid getresuid getsid gettid getuid getusershell group_member isatty nice pause
+pipe pipe2 profil sbrk setdomainname setegid seteuid setgid sethostid sethostname setlogin
+setpgid setpgrp setregid setresgid setresuid setreuid setsid setuid setusershell sleep swab
+syscall sysconf tcgetpgrp tcsetpgrp ttyname ttyname_r ttyslot process_vm_readv
+process_vm_writev ualarm usleep vfork vhangup int xit void'
 
 headers='fcntl.h unistd.h dirent.h sys/stat.h sys/xattr.h sys/file.h sys/uio.h sys/statfs.h
 sys/statvfs.h sys/sendfile.h'
