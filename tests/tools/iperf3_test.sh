@@ -16,7 +16,7 @@ measure() {
     timeout 60 iperf3 --client 127.0.0.1 --port "$1" --time "$seconds" "${@:3}" \
         >"$work/client.log" 2>&1 || fail "$2"
     grep -q '^iperf Done' "$work/client.log" || fail "$2: not done"
-    awk -v name="$2" '/receiver/ && !/^\[SUM\]/ { rate += $7 } /receiver/ && !/^\[SUM\]/ { unit = $8 }
+    awk -v name="$2" '/receiver/ && !/^\[SUM\]/ { rate += $7; unit = $8 }
                       END { if (rate == 0) exit 1; print "ok " name ": " rate " " unit }' \
         "$work/client.log" || fail "$2: nothing was received"
 }

@@ -35,7 +35,8 @@ need() {
 start() {
     local name=$1
     shift
-    "$@" >"$work/$name.log" 2>&1 &
+    : >"$work/$name.log" # what an earlier one said is not its word
+    "$@" >>"$work/$name.log" 2>&1 &
     pid=$!
     started+=("$pid")
 }

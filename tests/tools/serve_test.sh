@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# weir-serve and curl, byte for byte: files, ranges, kept connections, many at once; clients that are
-# slow, break off, or speak nonsense; wrk for load. Its memory stays bounded through all of it.
+# weir-serve and curl, byte for byte: files, ranges, kept connections, many at once; clients that
+# are slow, break off, or speak nonsense; wrk for load. Its memory stays bounded through all of it.
 # shellcheck source=tests/tools/peer.sh
 . "${0%/*}/peer.sh"
 need curl nc timeout
