@@ -128,7 +128,8 @@ WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
  */
 WEIR_API int weir_runtime_report(struct weir_report *report);
 
-/* The last start failure of the calling thread in words; "" when there was none. */
+/* The last failure to start (a runtime, a child process, a subscription to signals, a watch) of the
+ * calling thread in words; "" when there was none. In a task: to be read before it parks again. */
 WEIR_API const char *weir_last_error(void) WEIR_ANY_THREAD;
 
 WEIR_END
