@@ -10,12 +10,22 @@
  * All calls here and in the chapters on files and sockets need a task: elsewhere they return
  * -ENXIO.
  *
+ * What has no position (pipes, ttys, eventfds, timerfds, signalfds, sockets) is read and written
+ * on the ring; O_NONBLOCK makes no difference, and nothing raises SIGPIPE. Files have pread and
+ * pwrite in <weir/file.h>; the calls here use and move the position of the open file, as POSIX has
+ * it, on the pool. Open inotify and fanotify descriptors with their NONBLOCK flag (timerfds and
+ * signalfds too before Linux 6.10, pipes before 6.4): without it the kernel reads them by a thread
+ * of its own.
+ *
  * Example:
  *     int revents = weir_poll(fd, POLLIN, weir_in_ms(100));
+ *     ssize_t count = weir_read(fd, line, sizeof line, weir_in_ms(5000));
  */
 #ifndef WEIR_DESCRIPTOR_H
 #define WEIR_DESCRIPTOR_H
 
+#include <sys/types.h>
+#include <sys/uio.h>
 #include <weir/base.h>
 
 WEIR_BEGIN
@@ -41,6 +51,34 @@ WEIR_API void weir_forget(int fd) WEIR_ANY_THREAD;
  * Errors: -EAGAIN, -ETIME none by then; -ECANCELED; -EBADF; -EBUSY in use on another loop.
  */
 WEIR_API WEIR_MUST_CHECK int weir_poll(int fd, short events, int64_t deadline_ns) WEIR_SUSPENDS;
+
+/*
+ * Reads what is there, once something is. Returns the number of bytes, 0 at the end: of a file, or
+ * of a pipe that nobody writes any more.
+ * Errors: read(2); -EINVAL a NULL or a size that cannot be; -EBADF also when weir_close ended it;
+ * -EBUSY in use on another loop; -EAGAIN, -ETIME, -ECANCELED nothing was read.
+ */
+WEIR_API WEIR_MUST_CHECK ssize_t weir_read(int fd, void *buffer, size_t bytes,
+                                           int64_t deadline_ns) WEIR_SUSPENDS;
+
+/*
+ * Writes what there is room for, once there is; up to PIPE_BUF bytes go into a pipe as one. Returns
+ * the number of bytes, which may be fewer than asked for.
+ * Errors: write(2), -EPIPE nobody reads any more; else as weir_read, and nothing was written.
+ */
+WEIR_API WEIR_MUST_CHECK ssize_t weir_write(int fd, const void *buffer, size_t bytes,
+                                            int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* The same with several buffers, at most IOV_MAX. */
+WEIR_API WEIR_MUST_CHECK ssize_t weir_readv(int fd, const struct iovec *vectors, int count,
+                                            int64_t deadline_ns) WEIR_SUSPENDS;
+WEIR_API WEIR_MUST_CHECK ssize_t weir_writev(int fd, const struct iovec *vectors, int count,
+                                             int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* Writes all. Returns `bytes`. After an error some may have been written, and nothing says how
+ * many. */
+WEIR_API WEIR_MUST_CHECK ssize_t weir_write_all(int fd, const void *buffer, size_t bytes,
+                                                int64_t deadline_ns) WEIR_SUSPENDS;
 
 WEIR_END
 

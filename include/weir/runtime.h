@@ -40,6 +40,7 @@ enum weir_feature {
     WEIR_FEATURE_FTRUNCATE = 1 << 5,     /* IORING_OP_FTRUNCATE, Linux 6.9 */
     WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,    /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
     WEIR_FEATURE_NO_IOWAIT = 1 << 7,     /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_NAPI = 1 << 22,         /* napi_busy_poll_ns, Linux 6.9 */
 };
 
 /* Zeroed means default. Unknown flags or values out of range make weir_run return -EINVAL. */
@@ -88,6 +89,20 @@ struct weir_options {
     enum weir_when_full cpu_when_full;
     int64_t cpu_wait_ns; /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
 
+    /*
+     * Latency. `loop_cpus` names the CPUs that loops run on, as taskset(1) does ("2-5,8"), and NULL
+     * is all that affinity allows: one loop each, unless loop_count says otherwise, bound to these
+     * CPUs together, or with pin_loops to one each. Pool threads keep the process's own CPUs.
+     * `napi_busy_poll_ns`: before a loop sleeps, the kernel looks itself at the network cards whose
+     * sockets the loop waits for; loopback has none. It costs a core as spinning does.
+     * `prefault_stacks`: so many stacks a loop are made, and their pages touched, before the root
+     * task starts; those made later are touched as they are made. Their pages stay.
+     */
+    const char *loop_cpus;
+    int64_t napi_busy_poll_ns; /* 0: never; at most 1 s; the kernel's unit is 1 us, rounded up */
+    bool napi_prefer;          /* SO_PREFER_BUSY_POLL: interrupts stay off while it polls */
+    unsigned prefault_stacks;  /* 0: pages come as they are touched */
+
     uint64_t reserved[5]; /* must be zero */
 };
 
@@ -118,7 +133,8 @@ WEIR_BEGIN
  */
 WEIR_API int weir_run(weir_task_fn *fn, void *arg, const struct weir_options *options);
 
-/* As weir_run, but the calling thread is loop 0, and the only loop unless loop_count says more. */
+/* As weir_run, but the calling thread is loop 0, and the only loop unless loop_count says more. Its
+ * signals are handled as before, SIGPIPE aside: that is blocked meanwhile. */
 WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
                                      const struct weir_options *options);
 

@@ -137,6 +137,26 @@ int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *addres
     return or_error(getsockname(fd, address, address_bytes));
 }
 
+int64_t weir__kernel_read(int fd, void *buffer, size_t bytes)
+{
+    return bytes_or_error(read(fd, buffer, bytes));
+}
+
+int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes)
+{
+    return bytes_or_error(write(fd, buffer, bytes));
+}
+
+int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count)
+{
+    return bytes_or_error(readv(fd, vectors, count));
+}
+
+int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
+{
+    return bytes_or_error(writev(fd, vectors, count));
+}
+
 int weir__kernel_close(int fd)
 {
     return or_error(close(fd));

@@ -54,6 +54,10 @@ int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t 
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
 /* Any descriptor. */
+int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
+int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
+int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
+int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count);
 int weir__kernel_close(int fd);
 int weir__kernel_fstat(int fd, struct stat *result);
 int weir__kernel_fstatfs(int fd, struct statfs *result);

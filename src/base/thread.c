@@ -2,8 +2,8 @@
 /* Starting threads; see thread.h. */
 #include "base/thread.h"
 
-#include <signal.h>
 #include <stddef.h>
+#include <time.h>
 
 int weir__thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg)
 {
@@ -18,4 +18,37 @@ int weir__thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg)
     error = -pthread_create(thread, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return error;
+}
+
+static bool pipe_is_pending(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
+}
+
+static void make_pipe_set(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGPIPE);
+}
+
+void weir__thread_shield_pipe(struct weir__pipe_shield *shield)
+{
+    sigset_t set;
+
+    shield->was_pending = pipe_is_pending();
+    make_pipe_set(&set);
+    pthread_sigmask(SIG_BLOCK, &set, &shield->saved);
+}
+
+void weir__thread_unshield_pipe(const struct weir__pipe_shield *shield)
+{
+    static const struct timespec at_once;
+    sigset_t set;
+
+    make_pipe_set(&set);
+    if (!shield->was_pending && pipe_is_pending())
+        sigtimedwait(&set, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &shield->saved, NULL);
 }

@@ -230,6 +230,8 @@ int weir__loop_init(struct weir__loop *loop, struct weir__runtime *runtime, unsi
     struct weir__ring_options ring_options = {
         .entries = runtime->options.ring_entries,
         .without_features = runtime->options.without_features,
+        .napi_busy_poll_us = (unsigned)((runtime->options.napi_busy_poll_ns + 999) / 1000),
+        .napi_prefer = runtime->options.napi_prefer,
         .counters = &loop->counters,
     };
     int error = -ENOMEM;
@@ -242,6 +244,12 @@ int weir__loop_init(struct weir__loop *loop, struct weir__runtime *runtime, unsi
     error = weir__stack_pool_init(&loop->stacks, limits);
     if (error < 0)
         goto destroy_heap;
+    error = weir__stack_pool_fill(&loop->stacks, runtime->options.prefault_stacks);
+    if (error < 0) {
+        snprintf(why, why_bytes, "weir_options.prefault_stacks: %s",
+                 weir__stack_refusal_text(loop->stacks.refusal));
+        goto term_stacks;
+    }
     error = weir__ring_init(&loop->ring, &ring_options, why, why_bytes);
     if (error < 0)
         goto term_stacks;

@@ -230,6 +230,26 @@ static int64_t trim_size(struct weir__stack_size *size, size_t *budget, int64_t 
     return size->idle_count > 0 ? size->period_end_ns : WEIR__STACK_TRIM_NEVER;
 }
 
+int weir__stack_pool_fill(struct weir__stack_pool *pool, size_t count)
+{
+    struct weir__stack *taken = NULL;
+    struct weir__stack *stack;
+    int error = 0;
+
+    for (; count > 0; count--) {
+        error = weir__stack_acquire(pool, 0, &stack);
+        if (error < 0)
+            break;
+        stack->next = taken;
+        taken = stack;
+    }
+    while ((stack = taken) != NULL) {
+        taken = stack->next;
+        weir__stack_release(pool, stack);
+    }
+    return error;
+}
+
 int64_t weir__stack_pool_trim(struct weir__stack_pool *pool, size_t budget, int64_t now_ns)
 {
     int64_t due_ns = WEIR__STACK_TRIM_NEVER;

@@ -94,6 +94,9 @@ struct weir__stack_stats {
 /* `limits` outlives the pool. Returns 0. */
 int weir__stack_pool_init(struct weir__stack_pool *pool, struct weir__stack_limits *limits);
 
+/* Makes `count` default stacks and keeps them free. Errors: as weir__stack_acquire. */
+int weir__stack_pool_fill(struct weir__stack_pool *pool, size_t count);
+
 /* All stacks are released. */
 void weir__stack_pool_term(struct weir__stack_pool *pool);
 

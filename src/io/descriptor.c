@@ -5,6 +5,7 @@
  */
 #include "io/descriptor.h"
 
+#include "base/assert.h"
 #include "base/kernel.h"
 #include "base/memory.h"
 
@@ -137,6 +138,27 @@ enum weir__fd_kind weir__descriptor_kind(int fd)
                  : WEIR__FD_UNKNOWN;
 }
 
+int weir__descriptor_is_stream(int fd)
+{
+    enum weir__fd_kind kind = weir__descriptor_kind(fd);
+    struct entry *entry;
+    struct statx file;
+    int error;
+
+    if (WEIR_LIKELY(kind != WEIR__FD_UNKNOWN))
+        return kind == WEIR__FD_PIPE || kind == WEIR__FD_SOCKET;
+    /* Of what it is at hand, also for remote file systems: nobody is asked. */
+    error = weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &file);
+    entry = find_entry(fd, true);
+    if (error < 0 || !entry)
+        return error < 0 ? error : -ENOMEM;
+    if (S_ISREG(file.stx_mode) || S_ISBLK(file.stx_mode) || S_ISDIR(file.stx_mode))
+        return 0; /* what kind of file, weir__descriptor_learn finds out */
+    kind = S_ISSOCK(file.stx_mode) ? WEIR__FD_SOCKET : WEIR__FD_PIPE;
+    atomic_store_explicit(&entry->kind, kind, memory_order_relaxed);
+    return 1;
+}
+
 static enum weir__fd_kind kind_by_file_system(uint64_t magic, int open_flags)
 {
     switch (magic) {
@@ -176,6 +198,8 @@ int weir__descriptor_learn(int fd)
         kind = open_flags & O_DIRECT ? WEIR__FD_DIRECT : WEIR__FD_DISK;
     } else if (S_ISDIR(file.st_mode)) {
         kind = WEIR__FD_OTHER;
+    } else if (S_ISSOCK(file.st_mode)) {
+        kind = WEIR__FD_SOCKET;
     }
     atomic_store_explicit(&entry->kind, kind, memory_order_relaxed);
     return 0;

@@ -25,7 +25,8 @@ enum weir__fd_kind {
     WEIR__FD_DIRECT, /* the same, or a block device, opened with O_DIRECT */
     WEIR__FD_MEMORY, /* tmpfs, ramfs: never waits for a device */
     WEIR__FD_OTHER,  /* elsewhere (procfs, overlay, NFS, FUSE, ...): may block anywhere */
-    WEIR__FD_PIPE,   /* pipes, sockets, ttys, eventfds, ...: no position */
+    WEIR__FD_PIPE,   /* pipes, ttys, eventfds, ...: no position */
+    WEIR__FD_SOCKET, /* no position either */
 };
 
 /* One more op under way on `fd`, of the loop `home`. 0; -EBADF no such number, or being closed;
@@ -35,6 +36,9 @@ void weir__descriptor_leave(int fd);
 
 /* The kind, if it has been learned. */
 enum weir__fd_kind weir__descriptor_kind(int fd);
+
+/* Whether it has no position: 1 or 0, or -errno when the kernel does not say. Never blocks. */
+int weir__descriptor_is_stream(int fd);
 
 /* Finds the kind out by asking the kernel, and stores it. May block: fstat on a remote file system
  * does. 0 or -errno. */

@@ -112,7 +112,7 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     struct weir__wait *wait = op->wait;
     int64_t deadline_ns = op->deadline_ns;
     struct io_uring_sqe *sqe = weir__ring_sqe(&loop->ring);
-    int refusal = op->row->holds == WEIR__HOLDS_POLLABLE ? weir__wait_refuse(deadline_ns) : 0;
+    int refusal = op->row->holds != WEIR__HOLDS_FILE ? weir__wait_refuse(deadline_ns) : 0;
 
     op->row->prep(op, sqe);
     op->completion.complete = op_completed;
@@ -239,13 +239,15 @@ static int learn_kind(void *arg)
 /* Takes part in the descriptor's life, or says why not. */
 static int hold(struct weir__loop *loop, struct weir__op *op)
 {
-    bool pollable = op->row->holds == WEIR__HOLDS_POLLABLE;
-    int error = weir__descriptor_enter(op->fd, loop->io->home, pollable);
+    int pollable = op->row->holds == WEIR__HOLDS_EITHER ? weir__descriptor_is_stream(op->fd)
+                                                        : op->row->holds == WEIR__HOLDS_POLLABLE;
+    int error = pollable < 0 ? pollable : weir__descriptor_enter(op->fd, loop->io->home, pollable);
 
     if (error < 0)
         return error;
     weir__list_append(&loop->io->ops, &op->link);
-    if (!pollable && WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
+    if (op->row->holds == WEIR__HOLDS_FILE &&
+        WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
     return error;
 }

@@ -62,6 +62,10 @@ enum weir__op_id {
     WEIR__OP_ID_SENDMSG,
     WEIR__OP_ID_SHUTDOWN,
     /* any descriptor */
+    WEIR__OP_ID_READ,
+    WEIR__OP_ID_WRITE,
+    WEIR__OP_ID_READV,
+    WEIR__OP_ID_WRITEV,
     WEIR__OP_ID_POLL,
     WEIR__OP_ID_CLOSE,
     WEIR__OP_ID_COUNT,
@@ -87,6 +91,7 @@ enum weir__op_holds {
     WEIR__HOLDS_NOTHING,  /* works on a path, or makes a descriptor */
     WEIR__HOLDS_FILE,     /* any loop may work on it */
     WEIR__HOLDS_POLLABLE, /* one loop at a time; a deadline or WEIR_NOW takes effect at once */
+    WEIR__HOLDS_EITHER,   /* as a pollable one or as a file, by what it is */
 };
 
 struct weir__op_row {

@@ -3,6 +3,7 @@
 #include "io/close.h"
 #include "io/file.h"
 #include "io/socket.h"
+#include "io/transfer.h"
 
 /* It counts rows: with as many as ids, and none given twice (a warning), none is missing. */
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
@@ -194,6 +195,46 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .why = "answers at once, and is how another loop wakes who waits here: holds nothing",
         .route = WEIR__ROUTE_INLINE,
         .call = weir__socket_call_shutdown,
+    },
+    ROW(READ) = {
+        .name = "read",
+        .why = "what has no position waits for a peer; a file's position is moved by the pool",
+        .since = 506,
+        .route = WEIR__ROUTE_RING,
+        .holds = WEIR__HOLDS_EITHER,
+        .choose = weir__transfer_choose,
+        .prep = weir__transfer_prep_read,
+        .call = weir__transfer_call_read,
+    },
+    ROW(WRITE) = {
+        .name = "write",
+        .why = "as read",
+        .since = 506,
+        .route = WEIR__ROUTE_RING,
+        .holds = WEIR__HOLDS_EITHER,
+        .choose = weir__transfer_choose,
+        .prep = weir__transfer_prep_write,
+        .call = weir__transfer_call_write,
+    },
+    ROW(READV) = {
+        .name = "readv",
+        .why = "as read",
+        .since = 501,
+        .route = WEIR__ROUTE_RING,
+        .holds = WEIR__HOLDS_EITHER,
+        .choose = weir__transfer_choose,
+        .prep = weir__transfer_prep_readv,
+        .call = weir__transfer_call_readv,
+    },
+    ROW(WRITEV) = {
+        .name = "writev",
+        .why = "as read",
+        .since = 501,
+        .route = WEIR__ROUTE_RING,
+        .holds = WEIR__HOLDS_EITHER,
+        .choose = weir__transfer_choose,
+        .prep = weir__transfer_prep_writev,
+        .call = weir__transfer_call_writev,
     },
     ROW(POLL) = {
         .name = "poll",

@@ -74,10 +74,22 @@ static bool probe_msg_ring(struct weir__ring *ring)
     return io_uring_register((unsigned)-1, WEIR__REGISTER_SEND_MSG_RING, &sqe, 1) == 0;
 }
 
-void weir__probe_features(struct weir__ring *ring, unsigned without_features)
+/* The kernel finds the cards by the sockets the ring waits on (Linux 6.13's "dynamic" tracking,
+ * which is all that older ones do). */
+static bool register_napi(struct weir__ring *ring, const struct weir__ring_options *options)
+{
+    struct weir__napi napi = {
+        .busy_poll_us = options->napi_busy_poll_us,
+        .prefer_busy_poll = options->napi_prefer,
+    };
+
+    return io_uring_register((unsigned)ring->uring.ring_fd, WEIR__REGISTER_NAPI, &napi, 1) == 0;
+}
+
+void weir__probe_features(struct weir__ring *ring, const struct weir__ring_options *options)
 {
     unsigned workers[2] = { IOWQ_BOUNDED_MAX, IOWQ_UNBOUNDED_MAX };
-    unsigned wanted = ~without_features;
+    unsigned wanted = ~options->without_features;
     struct io_uring_probe *probe = io_uring_get_probe_ring(&ring->uring);
 
     for (unsigned op = 0; probe && op < probe->ops_len && op < 256; op++)
@@ -99,6 +111,8 @@ void weir__probe_features(struct weir__ring *ring, unsigned without_features)
         ring->features |= WEIR_FEATURE_NO_IOWAIT;
     if ((wanted & WEIR_FEATURE_SYNC_MSG_RING) && probe_msg_ring(ring))
         ring->features |= WEIR_FEATURE_SYNC_MSG_RING;
+    if ((wanted & WEIR_FEATURE_NAPI) && options->napi_busy_poll_us && register_napi(ring, options))
+        ring->features |= WEIR_FEATURE_NAPI;
 }
 
 /* The number in a /proc file, or `missing`. `key` NULL: the file is just the number. */

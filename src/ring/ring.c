@@ -79,7 +79,7 @@ int weir__ring_init(struct weir__ring *ring, const struct weir__ring_options *op
     if (error < 0)
         return error;
     keep_from_children(ring);
-    weir__probe_features(ring, options->without_features);
+    weir__probe_features(ring, options);
     if (ring->features & WEIR_FEATURE_SYNC_MSG_RING)
         return 0;
     ring->doorbell_fd = eventfd(0, EFD_CLOEXEC);

@@ -28,8 +28,10 @@ struct weir__completion {
 };
 
 struct weir__ring_options {
-    unsigned entries;          /* a power of two */
-    unsigned without_features; /* enum weir_feature bits */
+    unsigned entries;           /* a power of two */
+    unsigned without_features;  /* enum weir_feature bits */
+    unsigned napi_busy_poll_us; /* 0: not asked for */
+    bool napi_prefer;
     struct weir__counters *counters;
 };
 

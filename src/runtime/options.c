@@ -2,8 +2,9 @@
 /* The table of numeric options, with default and range of each, and what the machine allows. */
 #include "runtime/options.h"
 
+#include "runtime/report.h"
+
 #include <errno.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,8 @@ static const struct row {
     { FIELD(cpu_threads), KIND_UNSIGNED, 0, 1, 1024 },
     { FIELD(cpu_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(cpu_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
+    { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
 };
 
 static int64_t get(const struct weir_options *options, const struct row *row)
@@ -98,7 +101,7 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "loop_count", "is above 256");
     if (options->ring_entries & (options->ring_entries - 1))
         return refuse(why, why_bytes, "ring_entries", "is not a power of two");
-    if (options->without_features >= WEIR_FEATURE_NO_IOWAIT << 1)
+    if (options->without_features & ~weir__report_features())
         return refuse(why, why_bytes, "without_features", "has a bit that names no feature");
     if (options->submission_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "submission_when_full", "is no enum weir_when_full");
@@ -108,6 +111,8 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "cpu_when_full", "is no enum weir_when_full");
     if (options->pool_threads_min > options->pool_threads_max)
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
+    if (options->prefault_stacks > options->tasks_per_loop)
+        return refuse(why, why_bytes, "prefault_stacks", "is above tasks_per_loop");
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return refuse(why, why_bytes, "reserved", "is not zero");
@@ -123,8 +128,7 @@ static unsigned usable_cpus(const struct weir__machine *machine)
 }
 
 int weir__options_fill(struct weir_options *options, const struct weir_options *given,
-                       const struct weir__machine *machine, bool one_loop, char *why,
-                       size_t why_bytes)
+                       struct weir__machine *machine, bool one_loop, char *why, size_t why_bytes)
 {
     int error;
 
@@ -134,53 +138,16 @@ int weir__options_fill(struct weir_options *options, const struct weir_options *
     error = fill_rows(options, why, why_bytes);
     if (error >= 0)
         error = check_rest(options, why, why_bytes);
+    if (error >= 0 && options->loop_cpus)
+        error = weir__machine_restrict(machine, options->loop_cpus, why, why_bytes);
     if (error < 0)
         return error;
     if (!options->loop_count)
         options->loop_count = one_loop ? 1 : usable_cpus(machine);
     if (!options->cpu_threads)
         options->cpu_threads = usable_cpus(machine);
-    if (machine->quota_cpus || machine->cpu_count == 1 || options->loop_count > machine->cpu_count)
+    if (machine->quota_cpus || (machine->cpu_count == 1 && !machine->restricted) ||
+        options->loop_count > machine->cpu_count)
         options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */
     return 0;
-}
-
-/* cgroup v2: "max 100000" or "QUOTA PERIOD", in the process's own group. */
-static unsigned read_quota(void)
-{
-    char line[512] = "", path[1024], quota_text[32] = "";
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    long long quota, period = 0;
-
-    while (file && fgets(line, sizeof line, file) && strncmp(line, "0::", 3) != 0)
-        line[0] = 0;
-    if (file)
-        fclose(file);
-    if (strncmp(line, "0::", 3) != 0)
-        return 0;
-    line[strcspn(line, "\n")] = 0;
-    snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", line + 3);
-    file = fopen(path, "re");
-    if (!file)
-        return 0;
-    if (fscanf(file, "%31s %lld", quota_text, &period) != 2)
-        period = 0;
-    fclose(file);
-    if (period <= 0 || sscanf(quota_text, "%lld", &quota) != 1 || quota <= 0)
-        return 0;
-    return (unsigned)((quota + period - 1) / period);
-}
-
-void weir__machine_read(struct weir__machine *machine)
-{
-    cpu_set_t mask;
-
-    *machine = (struct weir__machine){ .quota_cpus = read_quota() };
-    if (sched_getaffinity(0, sizeof mask, &mask) < 0) {
-        machine->cpu_count = 1;
-        return;
-    }
-    for (int cpu = 0; cpu < CPU_SETSIZE && machine->cpu_count < WEIR__LOOPS_MAX; cpu++)
-        if (CPU_ISSET((size_t)cpu, &mask))
-            machine->cpus[machine->cpu_count++] = cpu;
 }

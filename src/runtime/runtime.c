@@ -23,6 +23,7 @@
 #include "io/io.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
+#include "runtime/report.h"
 #include "sync/async.h"
 
 #include <weir/runtime.h>
@@ -204,13 +205,8 @@ static int start_loop(struct run *run, unsigned index, char *why)
     struct weir__loop *loop = run->loops[index];
     int error;
 
-    if (run->runtime.report.pinned) {
-        cpu_set_t cpu;
-
-        CPU_ZERO(&cpu);
-        CPU_SET((size_t)run->machine.cpus[index % run->machine.cpu_count], &cpu);
-        pthread_setaffinity_np(pthread_self(), sizeof cpu, &cpu);
-    }
+    if (run->runtime.report.pinned || run->machine.restricted)
+        weir__machine_bind(&run->machine, run->runtime.report.pinned ? (int)index : -1);
     error = weir__loop_init(loop, &run->runtime, index, &run->limits, why, WHY_BYTES);
     if (error < 0)
         return error;
@@ -247,16 +243,19 @@ static void run_loop(struct run *run, unsigned index)
         weir__overflow_thread_leave(&overflow);
 }
 
-/* Loop 0 on the caller's thread, which gets its CPUs back. */
+/* Loop 0 on the caller's thread, which gets its CPUs and signals back. */
 static void run_loop_here(struct run *run)
 {
+    struct weir__pipe_shield shield;
     cpu_set_t cpus;
-    bool pinned = run->runtime.report.pinned;
+    bool bound = run->runtime.report.pinned || run->machine.restricted;
 
-    if (pinned)
-        pinned = pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus) == 0;
+    if (bound)
+        bound = pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus) == 0;
+    weir__thread_shield_pipe(&shield);
     run_loop(run, 0);
-    if (pinned)
+    weir__thread_unshield_pipe(&shield);
+    if (bound)
         pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
 }
 
@@ -325,30 +324,6 @@ static void fill_report(struct run *run)
     run->runtime.report.spinning = options->spin_max_ns > 0;
 }
 
-/* Each loop has the same kernel, and so obtained the same: loop 0's is reported. */
-static void report_ring(struct weir_report *report, const struct weir__loop *loop)
-{
-    const struct weir__ring *ring = &loop->ring;
-    /* relaxed: a loop has stacks before it has tasks, and the kernel does not change its mind */
-    bool mapped = atomic_load_explicit(&loop->stacks.limits->mapping_count, memory_order_relaxed);
-
-    report->features = ring->features | (mapped ? 0 : WEIR_FEATURE_MADV_GUARD);
-    report->setup_flags = ring->setup_flags;
-    report->ring_entries = ring->uring.sq.ring_entries;
-    report->completion_entries = ring->cq_entries;
-    snprintf(report->text, sizeof report->text, "%u loops, ring %u/%u,%s%s%s%s%s%s%s%s%s%s",
-             report->loop_count, report->ring_entries, report->completion_entries,
-             report->features & WEIR_FEATURE_SINGLE_ISSUER ? " single-issuer" : "",
-             report->features & WEIR_FEATURE_DEFER_TASKRUN ? " defer-taskrun" : "",
-             report->features & WEIR_FEATURE_RING_FD ? " ring-fd" : "",
-             report->features & WEIR_FEATURE_SYNC_MSG_RING ? " msg-ring" : " eventfd",
-             report->features & WEIR_FEATURE_MADV_GUARD ? " madv-guard" : " mprotect-guard",
-             report->features & WEIR_FEATURE_FTRUNCATE ? " ftruncate" : "",
-             report->features & WEIR_FEATURE_IOWQ_LIMIT ? " iowq-limit" : "",
-             report->features & WEIR_FEATURE_NO_IOWAIT ? " no-iowait" : "",
-             report->spinning ? " spinning" : "", report->pinned ? " pinned" : "");
-}
-
 int weir_runtime_report(struct weir_report *report)
 {
     struct weir__loop *loop = weir__loop_current;
@@ -358,7 +333,7 @@ int weir_runtime_report(struct weir_report *report)
     if (!loop)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
     *report = loop->runtime->report;
-    report_ring(report, loop);
+    weir__report_fill(report, loop);
     return 0;
 }
 
@@ -371,6 +346,7 @@ static int create_loops(struct run *run)
         .bytes_max = run->runtime.options.stack_total_bytes * run->runtime.loop_count,
         .warm_count = run->runtime.options.stacks_kept,
         .guard_by_mprotect = run->runtime.options.without_features & WEIR_FEATURE_MADV_GUARD,
+        .prefault = run->runtime.options.prefault_stacks > 0,
     };
     int error = weir__stack_limits_init(&run->limits, &stacks);
 

@@ -182,6 +182,28 @@ HELPER void make_pair(int pair[2])
     known(pair[1]);
 }
 
+HELPER void make_pipe(int ends[2])
+{
+    CHECK_EQUAL(pipe2(ends, O_CLOEXEC), 0);
+    known(ends[0]);
+    known(ends[1]);
+}
+
+/* Writes until a pipe or tty takes no more. Returns the bytes. */
+HELPER size_t fill_pipe(int fd)
+{
+    static const char bytes[BLOCK_BYTES];
+    int flags = fcntl(fd, F_GETFL);
+    size_t sum = 0;
+    ssize_t put;
+
+    CHECK_EQUAL(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 0);
+    while ((put = write(fd, bytes, sizeof bytes)) > 0)
+        sum += (size_t)put;
+    CHECK_EQUAL(fcntl(fd, F_SETFL, flags), 0);
+    return sum;
+}
+
 /* Sends until the socket takes no more. Returns the bytes. */
 HELPER size_t fill_socket(int fd)
 {

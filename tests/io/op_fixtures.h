@@ -14,11 +14,15 @@ struct world {
     int file_plain; /* another file, read and write */
     int file_gone;  /* a number without a descriptor */
     int pipe_end;
-    int quiet[2];   /* a pair on which nothing comes */
-    int talking[2]; /* [0] has bytes to read, and room to write */
-    int full[2];    /* [0] has no room to write */
-    int broken;     /* its peer is gone */
-    int listener;   /* accepts all */
+    int pipe_quiet[2];   /* nothing comes */
+    int pipe_talking[2]; /* has bytes to read, and room to write */
+    int pipe_full[2];    /* has no room to write */
+    int pipe_broken;     /* nobody reads it */
+    int quiet[2];        /* a pair on which nothing comes */
+    int talking[2];      /* [0] has bytes to read, and room to write */
+    int full[2];         /* [0] has no room to write */
+    int broken;          /* its peer is gone */
+    int listener;        /* accepts all */
     int listener_full;
     int clients[2]; /* of the full one */
     int not_listening;
@@ -245,6 +249,47 @@ static int64_t call_shutdown(struct world *world, enum how how, int64_t deadline
     return result;
 }
 
+static int pipe_reader(const struct world *world, enum how how)
+{
+    return how == FAIL   ? world->pipe_broken
+           : how == WAIT ? world->pipe_quiet[0]
+                         : world->pipe_talking[0];
+}
+
+static int pipe_writer(const struct world *world, enum how how)
+{
+    return how == FAIL   ? world->pipe_broken
+           : how == WAIT ? world->pipe_full[1]
+                         : world->pipe_talking[1];
+}
+
+static int64_t call_read(struct world *world, enum how how, int64_t deadline_ns)
+{
+    char byte;
+
+    return weir_read(pipe_reader(world, how), &byte, 1, deadline_ns);
+}
+
+static int64_t call_write(struct world *world, enum how how, int64_t deadline_ns)
+{
+    return weir_write(pipe_writer(world, how), "x", 1, deadline_ns);
+}
+
+static int64_t call_readv(struct world *world, enum how how, int64_t deadline_ns)
+{
+    char byte;
+    struct iovec vector = { &byte, 1 };
+
+    return weir_readv(pipe_reader(world, how), &vector, 1, deadline_ns);
+}
+
+static int64_t call_writev(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct iovec vector = { "x", 1 };
+
+    return weir_writev(pipe_writer(world, how), &vector, 1, deadline_ns);
+}
+
 static int64_t call_poll(struct world *world, enum how how, int64_t deadline_ns)
 {
     int fd = how == FAIL ? world->file_gone : how == WAIT ? world->quiet[0] : world->talking[0];
@@ -287,6 +332,10 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_RECVMSG] = FIXTURE(call_recvmsg, -ENOTSOCK, RING),
     [WEIR__OP_ID_SENDMSG] = FIXTURE(call_sendmsg, -EPIPE, RING),
     [WEIR__OP_ID_SHUTDOWN] = FIXTURE(call_shutdown, -ENOTSOCK, INLINE, .no_deadline = true),
+    [WEIR__OP_ID_READ] = FIXTURE(call_read, -EBADF, RING),
+    [WEIR__OP_ID_WRITE] = FIXTURE(call_write, -EPIPE, RING),
+    [WEIR__OP_ID_READV] = FIXTURE(call_readv, -EBADF, RING),
+    [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),
     [WEIR__OP_ID_CLOSE] = FIXTURE(call_close, -EBADF, POOL, .no_deadline = true),
 };
@@ -313,6 +362,14 @@ static void world_init(struct world *world)
     CHECK_EQUAL(pipe2(pair, O_CLOEXEC), 0);
     world->pipe_end = known(pair[0]);
     plain_close(known(pair[1]));
+    make_pipe(world->pipe_quiet);
+    make_pipe(world->pipe_talking);
+    CHECK_EQUAL(write(world->pipe_talking[1], world->block, BLOCK_BYTES), BLOCK_BYTES);
+    make_pipe(world->pipe_full);
+    fill_pipe(world->pipe_full[1]);
+    make_pipe(pair);
+    world->pipe_broken = pair[1];
+    plain_close(pair[0]);
     make_pair(world->quiet);
     make_pair(world->talking);
     fill_socket(world->talking[1]);
@@ -331,12 +388,14 @@ static void world_init(struct world *world)
 
 static void world_term(struct world *world)
 {
-    const int fds[] = { world->file_read,     world->file_write, world->file_plain,
-                        world->pipe_end,      world->quiet[0],   world->quiet[1],
-                        world->talking[0],    world->talking[1], world->full[0],
-                        world->full[1],       world->broken,     world->listener,
-                        world->listener_full, world->clients[0], world->clients[1],
-                        world->not_listening };
+    const int fds[] = { world->file_read,     world->file_write,      world->file_plain,
+                        world->pipe_end,      world->quiet[0],        world->quiet[1],
+                        world->talking[0],    world->talking[1],      world->full[0],
+                        world->full[1],       world->broken,          world->listener,
+                        world->listener_full, world->clients[0],      world->clients[1],
+                        world->not_listening, world->pipe_broken,     world->pipe_quiet[0],
+                        world->pipe_quiet[1], world->pipe_talking[0], world->pipe_talking[1],
+                        world->pipe_full[0],  world->pipe_full[1] };
 
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         plain_close(fds[i]);

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { SMALL = 8, RINGERS = 3 };
+enum { SMALL = 8, RINGERS = 3, NAPI_US = 7 };
 
 /* Each is masked on top of nothing else; the last row masks all. */
 static const unsigned masks[] = {
@@ -31,7 +31,8 @@ static const unsigned masks[] = {
     WEIR_FEATURE_IOWQ_LIMIT,
     WEIR_FEATURE_NO_IOWAIT,
     WEIR_FEATURE_DEFER_TASKRUN | WEIR_FEATURE_SYNC_MSG_RING,
-    (WEIR_FEATURE_NO_IOWAIT << 1) - 1,
+    WEIR_FEATURE_NAPI,
+    ~0u,
 };
 /* Linux 6.13 has both: it runs deferred work in portions. */
 enum { PORTIONS = WEIR_FEATURE_DEFER_TASKRUN | WEIR_FEATURE_SYNC_MSG_RING };
@@ -56,6 +57,7 @@ static void init(unsigned entries, unsigned mask)
         .entries = entries,
         .without_features = mask,
         .counters = &counters,
+        .napi_busy_poll_us = NAPI_US,
     };
     char why[512] = "";
     int error;
@@ -95,6 +97,27 @@ static void test_what_is_masked_is_not_used(void **state)
         weir__ring_term(&ring);
         assert_int_equal(count_fds(), fds);
     }
+}
+
+/* What the kernel gives back is what it was given; -1: it has nothing to give back. */
+static int napi_given(void)
+{
+    struct weir__napi napi = { 0 };
+
+    if (io_uring_register((unsigned)ring.uring.ring_fd, WEIR__UNREGISTER_NAPI, &napi, 1) < 0)
+        return -1;
+    return (int)napi.busy_poll_us;
+}
+
+static void test_busy_polling_is_asked_for(void **state)
+{
+    (void)state;
+    init(SMALL, WEIR_FEATURE_NAPI);
+    assert_true(napi_given() <= 0);
+    weir__ring_term(&ring);
+    init(SMALL, 0);
+    assert_int_equal(napi_given(), ring.features & WEIR_FEATURE_NAPI ? NAPI_US : -1);
+    weir__ring_term(&ring);
 }
 
 /* --- More than fits. -------------------------------------------------------------------------- */
@@ -288,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stale_flag_is_believed_once),
         cmocka_unit_test(test_what_is_masked_is_not_used),
+        cmocka_unit_test(test_busy_polling_is_asked_for),
         cmocka_unit_test(test_a_full_queue_is_submitted),
         cmocka_unit_test(test_no_event_is_lost_in_a_storm),
         cmocka_unit_test(test_a_wait_ends_by_event_or_time),

@@ -12,11 +12,13 @@
 
 #include <cmocka.h>
 
-static const struct weir__machine four_cpus = { .cpu_count = 4 };
+static const struct weir__machine four_cpus = { .cpu_count = 4, .cpus = { 0, 1, 2, 3 } };
 
 static int fill(struct weir_options *options, const struct weir_options *given, char *why)
 {
-    return weir__options_fill(options, given, &four_cpus, false, why, 512);
+    struct weir__machine machine = four_cpus;
+
+    return weir__options_fill(options, given, &machine, false, why, 512);
 }
 
 static void test_zero_means_default(void **state)
@@ -79,7 +81,7 @@ static const struct {
     { "ring_entries", { .ring_entries = 100 } },
     { "ring_entries", { .ring_entries = 65536 } },
     { "spin_max_ns", { .spin_max_ns = INT64_C(2000000000) } },
-    { "without_features", { .without_features = WEIR_FEATURE_NO_IOWAIT << 1 } },
+    { "without_features", { .without_features = 1u << 31 } },
     { "tasks_per_loop", { .tasks_per_loop = (1 << 26) + 1 } },
     { "remote_spawns", { .remote_spawns = UINT32_MAX } },
     { "stack_bytes", { .stack_bytes = 4096 } },
@@ -100,6 +102,20 @@ static const struct {
     { "cpu_queue_limit", { .cpu_queue_limit = UINT32_MAX } },
     { "cpu_when_full", { .cpu_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
     { "cpu_wait_ns", { .cpu_wait_ns = -1 } },
+    { "loop_cpus", { .loop_cpus = "" } },
+    { "loop_cpus", { .loop_cpus = "all" } },
+    { "loop_cpus", { .loop_cpus = "0," } },
+    { "loop_cpus", { .loop_cpus = "0-" } },
+    { "loop_cpus", { .loop_cpus = "0 1" } },
+    { "loop_cpus", { .loop_cpus = "3-1" } },
+    { "loop_cpus", { .loop_cpus = "-1" } },
+    { "loop_cpus", { .loop_cpus = "1024" } },
+    { "loop_cpus", { .loop_cpus = "99999999999999999999" } },
+    { "loop_cpus", { .loop_cpus = "0,1000" } }, /* not on this machine */
+    { "napi_busy_poll_ns", { .napi_busy_poll_ns = -1 } },
+    { "napi_busy_poll_ns", { .napi_busy_poll_ns = INT64_C(1000000001) } },
+    { "prefault_stacks", { .prefault_stacks = (1 << 26) + 1 } },
+    { "prefault_stacks", { .prefault_stacks = 9, .tasks_per_loop = 8 } },
     { "reserved", { .reserved = { [4] = 1 } } },
 };
 
@@ -132,6 +148,7 @@ static void test_the_machine_bounds_loops_and_spinning(void **state)
 {
     struct weir__machine quota = { .cpu_count = 4, .quota_cpus = 2 };
     struct weir__machine single = { .cpu_count = 1 };
+    struct weir__machine four = four_cpus;
     struct weir_options options;
     char why[512];
 
@@ -143,9 +160,45 @@ static void test_the_machine_bounds_loops_and_spinning(void **state)
     assert_int_equal(weir__options_fill(&options, NULL, &single, false, why, sizeof why), 0);
     assert_int_equal(options.loop_count, 1);
     assert_true(options.spin_max_ns <= 0);
-    assert_int_equal(weir__options_fill(&options, NULL, &four_cpus, true, why, sizeof why), 0);
+    assert_int_equal(weir__options_fill(&options, NULL, &four, true, why, sizeof why), 0);
     assert_int_equal(options.loop_count, 1);
     assert_true(options.spin_max_ns > 0);
+}
+
+static void test_named_cpus_are_those_of_the_loops(void **state)
+{
+    struct weir_options given = { .loop_cpus = "1-2,3,2" };
+    struct weir__machine machine = four_cpus;
+    struct weir_options options;
+    char why[512];
+
+    (void)state;
+    assert_int_equal(weir__options_fill(&options, &given, &machine, false, why, sizeof why), 0);
+    assert_int_equal(options.loop_count, 3);
+    assert_int_equal(machine.cpu_count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(machine.cpus[i], i + 1);
+    assert_true(machine.restricted);
+    assert_true(options.spin_max_ns > 0);
+
+    given.loop_cpus = "2"; /* a CPU of its own may spin: the others have the rest */
+    machine = four_cpus;
+    assert_int_equal(weir__options_fill(&options, &given, &machine, false, why, sizeof why), 0);
+    assert_int_equal(options.loop_count, 1);
+    assert_true(options.spin_max_ns > 0);
+
+    given.loop_cpus = "0-3"; /* all there are */
+    machine = four_cpus;
+    assert_int_equal(weir__options_fill(&options, &given, &machine, false, why, sizeof why), 0);
+    assert_false(machine.restricted);
+
+    given.loop_cpus = "2-4";
+    machine = four_cpus;
+    assert_int_equal(weir__options_fill(&options, &given, &machine, false, why, sizeof why),
+                     -EINVAL);
+    assert_non_null(strstr(why, "CPU 4"));
+    assert_non_null(strstr(why, "affinity"));
+    assert_int_equal(machine.cpu_count, 4);
 }
 
 static void test_this_machine_is_read(void **state)
@@ -166,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_what_was_given_stays),
         cmocka_unit_test(test_each_bad_option_is_refused_by_name),
         cmocka_unit_test(test_the_machine_bounds_loops_and_spinning),
+        cmocka_unit_test(test_named_cpus_are_those_of_the_loops),
         cmocka_unit_test(test_this_machine_is_read),
     };
 

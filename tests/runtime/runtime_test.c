@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Runtimes: one, many after another, two at once; on threads of their own or on the caller's. */
 #include "core/loop.h"
+#include "core/task.h"
+#include "runtime/report.h"
 #include "support/support.h"
 
 #include <weir/chan.h>
+#include <weir/pool.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 
@@ -13,7 +16,10 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -130,6 +136,113 @@ static void test_pinning_gives_the_caller_its_cpus_back(void **state)
     assert_int_equal(test_run(count_cpus, NULL, &options), 0); /* only the first one pins */
 }
 
+static int see_named_cpu(void *arg)
+{
+    struct weir_report report;
+    cpu_set_t cpus;
+
+    CHECK_EQUAL(weir_runtime_report(&report), 0);
+    CHECK_EQUAL(report.loop_count, 1);
+    CHECK_EQUAL(pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus), 0);
+    CHECK_EQUAL(CPU_COUNT(&cpus), 1);
+    CHECK(CPU_ISSET(*(size_t *)arg, &cpus));
+    return 0;
+}
+
+static int see_all_cpus(void *arg)
+{
+    cpu_set_t cpus;
+
+    CHECK_EQUAL(pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus), 0);
+    CHECK(CPU_EQUAL(&cpus, (cpu_set_t *)arg));
+    return 0;
+}
+
+struct naming {
+    size_t cpu;
+    cpu_set_t all;
+};
+
+/* The pool keeps what the process has. */
+static int see_named_cpu_and_pool(void *arg)
+{
+    struct naming *naming = arg;
+
+    CHECK_EQUAL(weir_pool_run(see_all_cpus, &naming->all, WEIR_FOREVER), 0);
+    return see_named_cpu(&naming->cpu);
+}
+
+static void test_loops_run_on_the_named_cpus(void **state)
+{
+    struct naming naming = { 0 };
+    char list[16];
+    struct weir_options options = { .loop_cpus = list };
+    cpu_set_t after;
+
+    (void)state;
+    assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof naming.all, &naming.all), 0);
+    for (naming.cpu = 0; naming.cpu < CPU_SETSIZE; naming.cpu++) {
+        if (!CPU_ISSET(naming.cpu, &naming.all))
+            continue;
+        snprintf(list, sizeof list, "%zu", naming.cpu);
+        assert_int_equal(test_run(see_named_cpu_and_pool, &naming, &options), 0);
+        assert_int_equal(weir_run_on_this_thread(see_named_cpu_and_pool, &naming, &options), 0);
+        test_carry_out();
+        assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof after, &after), 0);
+        assert_true(CPU_EQUAL(&after, &naming.all));
+    }
+}
+
+/* --- Stacks made in advance. ------------------------------------------------------------------ */
+
+enum { PREFAULTED = 20 };
+
+/* Touches nothing that a task has not: all pages of its stack are there. */
+static int see_resident_stack(void *arg)
+{
+    const struct weir__stack *stack = weir__loop_current->current->stack;
+    unsigned char resident[64];
+    size_t pages = stack->bytes / (size_t)sysconf(_SC_PAGESIZE);
+
+    CHECK(pages <= sizeof resident);
+    CHECK_EQUAL(mincore(stack->base, stack->bytes, resident), 0);
+    for (size_t i = 0; i < pages; i++)
+        if (!(resident[i] & 1))
+            return *(int *)arg;
+    return 0;
+}
+
+static int spawn_upon_prefaulted(void *arg)
+{
+    const struct weir__loop *loop = weir__loop_current;
+    size_t made = loop->stacks.standard->made_count;
+
+    for (int i = 0; i < PREFAULTED - 2; i++) /* two have the callback task and the root task */
+        CHECK_EQUAL(weir_spawn(weir_task_scope(), see_resident_stack, arg, NULL), 0);
+    CHECK_EQUAL(loop->stacks.standard->made_count, made);
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), see_resident_stack, arg, NULL), 0);
+    CHECK_EQUAL(loop->stacks.standard->made_count, made + 1);
+    return see_resident_stack(arg);
+}
+
+static int see_untouched_stack(void *arg)
+{
+    return see_resident_stack(arg) ? 0 : -1;
+}
+
+static void test_stacks_are_made_in_advance(void **state)
+{
+    struct weir_options options = { .loop_count = 2, .prefault_stacks = PREFAULTED };
+    int missing = -EFAULT;
+
+    (void)state;
+    assert_int_equal(test_run(spawn_upon_prefaulted, &missing, &options), 0);
+    assert_int_equal(test_run(see_untouched_stack, &missing, NULL), 0);
+    options.stack_total_bytes = PREFAULTED / 2 * 64 * 1024;
+    assert_int_equal(test_run(see_untouched_stack, &missing, &options), -EAGAIN);
+    assert_non_null(strstr(weir_last_error(), "prefault_stacks: stacks hold as many bytes"));
+}
+
 /* --- The report. ------------------------------------------------------------------------------ */
 
 static int check_report(void *arg)
@@ -146,6 +259,7 @@ static int check_report(void *arg)
     CHECK(strstr(report.text, "1 loops, ring 64/") == report.text);
     CHECK_EQUAL(strstr(report.text, "defer-taskrun") != NULL,
                 !!(report.features & WEIR_FEATURE_DEFER_TASKRUN));
+    CHECK_EQUAL(strstr(report.text, " napi") != NULL, !!(report.features & WEIR_FEATURE_NAPI));
     CHECK_EQUAL(strstr(report.text, " eventfd") != NULL,
                 !(report.features & WEIR_FEATURE_SYNC_MSG_RING));
     return 0;
@@ -157,11 +271,12 @@ static void test_the_report_tells_what_was_obtained(void **state)
 
     (void)state;
     assert_int_equal(weir_runtime_report(&report), -ENXIO);
-    for (unsigned feature = 1; feature <= WEIR_FEATURE_NO_IOWAIT; feature <<= 1) {
+    for (unsigned feature = 1; feature; feature <<= 1) {
         struct weir_options options = {
             .loop_count = 1,
             .ring_entries = 64,
-            .without_features = feature,
+            .without_features = feature & weir__report_features(),
+            .napi_busy_poll_ns = 1,
         };
 
         assert_int_equal(test_run(check_report, &options, &options), 0);
@@ -310,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_the_roots_failure_is_not_reported_again),
         cmocka_unit_test(test_loop_zero_is_where_it_was_asked_for),
         cmocka_unit_test(test_pinning_gives_the_caller_its_cpus_back),
+        cmocka_unit_test(test_loops_run_on_the_named_cpus),
+        cmocka_unit_test(test_stacks_are_made_in_advance),
         cmocka_unit_test(test_the_report_tells_what_was_obtained),
         cmocka_unit_test(test_many_after_another_leave_nothing),
         cmocka_unit_test(test_two_runtimes_exchange_messages),

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -132,6 +133,31 @@ static void test_a_lack_of_descriptors_is_explained(void **state)
     exited(status, 0);
 }
 
+/* --- Locked memory. --------------------------------------------------------------------------- */
+
+static void run_locked(void *arg)
+{
+    struct weir_options options = { .loop_count = 2, .prefault_stacks = *(unsigned *)arg };
+
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        _exit(NOT_POSSIBLE);
+    _exit(-weir_run(return_zero, NULL, &options));
+}
+
+static void test_it_runs_in_locked_memory(void **state)
+{
+    (void)state;
+    for (unsigned prefault = 0; prefault <= 8; prefault += 8) {
+        int status = test_fork(run_locked, &prefault, output, sizeof output);
+
+        if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_POSSIBLE) {
+            print_message("skipped: mlockall is not permitted\n");
+            skip();
+        }
+        exited(status, 0);
+    }
+}
+
 /* --- Stack overflow. -------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) int eat(void *arg)
@@ -232,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_forbidden_io_uring_is_explained),
         cmocka_unit_test(test_a_lack_of_descriptors_is_explained),
+        cmocka_unit_test(test_it_runs_in_locked_memory),
         cmocka_unit_test(test_a_stack_overflow_is_told_by_name),
         cmocka_unit_test(test_without_the_handler_it_is_a_plain_crash),
         cmocka_unit_test(test_a_forgotten_scope_is_told),
