@@ -10,8 +10,8 @@
  * as by execvp(3). Starting one may wait for the disk, so it is the pool's business.
  *
  * The exit status is the one of waitpid(2): WIFEXITED and its kin read it. It needs SIGCHLD not to
- * be ignored (or SA_NOCLDWAIT): else the kernel throws it away, and a spawn is refused with -ECHILD.
- * The program must not wait for children that are not its own by wait(2) or waitpid(-1).
+ * be ignored (or SA_NOCLDWAIT): else the kernel throws it away, and a spawn is refused with
+ * -ECHILD. The program must not wait for children that are not its own by wait(2) or waitpid(-1).
  *
  * Example:
  *     const char *const argv[] = { "sort", "-u", NULL };
@@ -85,10 +85,10 @@ WEIR_BEGIN
 
 /*
  * Starts a program as a child of `scope`; *child (may be NULL, without pipes) gets a handle.
- * Returns 0: it runs. Errors, after which there is no child: of execve(2), such as -ENOENT, -EACCES,
- * -E2BIG; -ENOENT, -ENOTDIR of the directory; -EBADF of a descriptor; -EAGAIN, -ENOMEM no process
- * or, as for weir_spawn, no task can be had; -EMFILE; -ECHILD see above; -EINVAL; -ETIME, -EBUSY,
- * -ECANCELED before it began; -ENXIO not in a task. weir_last_error says more.
+ * Returns 0: it runs. Errors, after which there is no child: of execve(2), such as -ENOENT,
+ * -EACCES, -E2BIG; -ENOENT, -ENOTDIR of the directory; -EBADF of a descriptor; -EAGAIN, -ENOMEM no
+ * process or, as for weir_spawn, no task can be had; -EMFILE; -ECHILD see above; -EINVAL; -ETIME,
+ * -EBUSY, -ECANCELED before it began; -ENXIO not in a task. weir_last_error says more.
  */
 WEIR_API WEIR_MUST_CHECK int weir_child_spawn(struct weir_child **child, struct weir_scope *scope,
                                               const struct weir_child_options *options,
@@ -114,9 +114,9 @@ WEIR_API int weir_child_kill(struct weir_child *child, int signo) WEIR_ANY_THREA
 WEIR_API int weir_child_pid(const struct weir_child *child) WEIR_ANY_THREAD;
 
 /*
- * Hands out weir's end of the pipe that is the child's descriptor `number` (0, 1, 2), for weir_read,
- * weir_write and weir_close. Closing that of 0 is the end of its input.
- * Returns the descriptor. Errors: -EBADF no pipe, or it was taken before.
+ * Hands out weir's end of the pipe that is the child's descriptor `number` (0, 1, 2), for
+ * weir_read, weir_write and weir_close. Closing that of 0 is the end of its input. Returns the
+ * descriptor. Errors: -EBADF no pipe, or it was taken before.
  */
 WEIR_API WEIR_MUST_CHECK int weir_child_take(struct weir_child *child, int number) WEIR_ANY_THREAD;
 
@@ -125,12 +125,12 @@ WEIR_API WEIR_MUST_CHECK int weir_child_take(struct weir_child *child, int numbe
 WEIR_API void weir_child_release(struct weir_child *child) WEIR_ANY_THREAD;
 
 /*
- * Runs a program to its end in a scope of its own: feeds it, collects what it says. By the deadline,
- * on a cancel and when an output has more than its room, it is ended as a cancelled scope does, and
- * what was received so far stays. Descriptors that `capture` does not name are as in `options`.
- * The outputs end when nobody holds them open any more: also those who were started by the child.
- * Returns 0, with the exit status in *status (may be NULL). Errors: those of weir_child_spawn;
- * -EMSGSIZE more output than room; -ETIME; -ECANCELED.
+ * Runs a program to its end in a scope of its own: feeds it, collects what it says. By the
+ * deadline, on a cancel and when an output has more than its room, it is ended as a cancelled scope
+ * does, and what was received so far stays. Descriptors that `capture` does not name are as in
+ * `options`. The outputs end when nobody holds them open any more: also those who were started by
+ * the child. Returns 0, with the exit status in *status (may be NULL). Errors: those of
+ * weir_child_spawn; -EMSGSIZE more output than room; -ETIME; -ECANCELED.
  */
 WEIR_API WEIR_MUST_CHECK int weir_child_run(const struct weir_child_options *options,
                                             struct weir_child_capture *capture, int *status,
