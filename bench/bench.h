@@ -67,10 +67,12 @@ struct trial {
 struct file_job;
 struct echo_job;
 struct chan_job;
+struct storm_job;
 typedef void file_fn(struct file_job *job);
 typedef void echo_fn(const struct echo_job *job); /* the server; ends by being killed */
 typedef uint64_t micro_fn(uint64_t op_count);     /* returns the ns that op_count operations took */
 typedef uint64_t chan_fn(const struct chan_job *job); /* likewise */
+typedef void storm_fn(struct storm_job *job);
 typedef void trial_fn(const struct trial *trial, struct outcome *outcome);
 typedef const char *reason_fn(const struct bench *bench); /* why it cannot run here; NULL: it can */
 
@@ -88,6 +90,7 @@ struct contender {
     echo_fn *echo;
     micro_fn *micro;
     chan_fn *chan;
+    storm_fn *storm;
     trial_fn *trial;
     reason_fn *why_not; /* may be NULL */
     int threads;
@@ -117,7 +120,7 @@ struct bench {
 extern const struct bench benches[];
 extern const unsigned bench_count;
 
-extern const struct family micro_family, file_family, echo_family, waiting_family;
+extern const struct family micro_family, file_family, echo_family, waiting_family, storm_family;
 
 /* --- For families and trials ------------------------------------------------------------------ */
 

@@ -13,7 +13,6 @@
 
 #define FILE_BLOCK_BYTES UINT64_C(4096)
 #define FILE_DEPTH_MAX   64
-#define FILE_THREADS_MAX 64
 
 enum file_kind {
     FILE_READ_DIRECT,  /* O_DIRECT, random blocks */

@@ -12,6 +12,7 @@
 #include "machine.h"
 #include "parked.h"
 #include "raw_peer.h"
+#include "storm.h"
 #include "uv_peer.h"
 #include "weir_peer.h"
 
@@ -62,6 +63,16 @@ static const struct contender file[] = {
 
 /* Without the first: system calls in a loop are no limit for a disk with many in flight. */
 #define FILE_DEEP (&file[1])
+
+static const struct contender storm[] = {
+    { "raw", .storm = raw_storm },
+    { "weir", .storm = weir_storm, WEIR_ON_ALL_CPUS },
+    { "threads", .storm = threads_storm, .threads = THREADS_DEFAULT },
+    { "threads-best", .storm = threads_storm, .threads = THREADS_BEST },
+    { "libuv", .storm = uv_peer_storm, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
+    { "libuv-best", .storm = uv_peer_storm, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
 
 static const struct contender echo[] = {
     { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
@@ -237,6 +248,10 @@ const struct bench benches[] = {
       FILE_DEEP, 16, FILE_WRITE_DIRECT },
     { "append-fsync", "append a block, then fdatasync, one writer", &file_family, file, 1,
       FILE_APPEND_FSYNC },
+    { "stat-storm", "statx of many files, 64 in flight", &storm_family, storm, STORM_DEPTH,
+      STORM_STAT },
+    { "open-close", "open, read and close small files, 64 in flight", &storm_family, storm,
+      STORM_DEPTH, STORM_OPEN },
     { "echo-1", "echo of 64 B over 1 connection", &echo_family, echo, 1, 0 },
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },

@@ -13,14 +13,25 @@ const char *uv_peer_why_not(const struct bench *bench)
     return "libuv was not found at build time (Debian: libuv1-dev)";
 }
 
+static __attribute__((noreturn)) void absent(void)
+{
+    trial_fail("built without libuv");
+}
+
 void uv_peer_file(struct file_job *job)
 {
     (void)job;
-    trial_fail("built without libuv");
+    absent();
 }
 
 void uv_peer_echo(const struct echo_job *job)
 {
     (void)job;
-    trial_fail("built without libuv");
+    absent();
+}
+
+void uv_peer_storm(struct storm_job *job)
+{
+    (void)job;
+    absent();
 }

@@ -97,7 +97,7 @@ void uv_peer_echo(const struct echo_job *job)
     uv_loop_t *loop = uv_default_loop();
     uv_tcp_t listener;
 
-    setenv("UV_USE_IO_URING", "0", 1);
+    uv_peer_set_up(0);
     trial_check(uv_tcp_init(loop, &listener), "uv_tcp_init");
     trial_check(uv_tcp_open(&listener, job->listener), "uv_tcp_open");
     trial_check(uv_listen((uv_stream_t *)&listener, ECHO_CONNECTIONS_MAX, connected), "uv_listen");

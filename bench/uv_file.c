@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * libuv: file operations on its pool of threads, as its users write them.
- *
- * Versions that can put some operations on io_uring are told not to: what is measured is
- * thread-pool I/O. The pool's size is read by libuv at first use, so it is set before.
- */
+/* libuv: file operations on its pool of threads, as its users write them. */
 #include "file.h"
 #include "uv_peer.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <uv.h>
 
 struct uv_slot {
@@ -61,26 +54,12 @@ static void start(struct uv_slot *slot)
 void uv_peer_file(struct file_job *job)
 {
     static struct uv_slot slots[FILE_DEPTH_MAX];
-    char size[16];
 
-    snprintf(size, sizeof size, "%u", job->threads);
-    setenv("UV_THREADPOOL_SIZE", size, 1);
-    setenv("UV_USE_IO_URING", "0", 1);
+    uv_peer_set_up(job->threads);
     for (unsigned index = 0; index < job->depth; index++) {
         slots[index].job = job;
         slots[index].buffer = uv_buf_init(file_buffer(job, index), FILE_BLOCK_BYTES);
         start(&slots[index]);
     }
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
-}
-
-const char *uv_peer_version(void)
-{
-    return uv_version_string();
-}
-
-const char *uv_peer_why_not(const struct bench *bench)
-{
-    (void)bench;
-    return NULL;
 }

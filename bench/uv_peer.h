@@ -8,7 +8,12 @@
 const char *uv_peer_version(void);
 const char *uv_peer_why_not(const struct bench *bench);
 
+/* The pool's size is read by libuv at first use. Versions that can put some operations on io_uring
+ * are told not to: what is measured is thread-pool I/O. 0: no pool is used. */
+void uv_peer_set_up(unsigned threads);
+
 void uv_peer_file(struct file_job *job);
 void uv_peer_echo(const struct echo_job *job);
+void uv_peer_storm(struct storm_job *job);
 
 #endif

@@ -19,7 +19,7 @@
  *
  * Example:
  *     int fd = weir_openat(AT_FDCWD, "orders.log", O_RDONLY, 0, weir_in_ms(100));
- *     ssize_t count = weir_pread_all(fd, header, sizeof header, 0, weir_in_ms(100));
+ *     ssize_t count = weir_pread_all(fd, header, sizeof header, 0, NULL, weir_in_ms(100));
  *     weir_close(fd);
  */
 #ifndef WEIR_FILE_H
@@ -62,15 +62,18 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_pwritev(int fd, const struct iovec *vector
                                               off_t offset, int64_t deadline_ns) WEIR_SUSPENDS;
 
 /*
- * Reads until the buffer is full. Returns the number of bytes, fewer only at end of file. After an
- * error the buffer's content is unspecified.
+ * Reads until the buffer is full. Returns the number of bytes, fewer only at end of file.
+ * `done_bytes`, unless NULL, gets their number in every case, also after an error.
  */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_pread_all(int fd, void *buffer, size_t bytes, off_t offset,
+                                                size_t *done_bytes,
                                                 int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* Writes all. Returns `bytes`. After an error some of them, from the first on, may be written. */
+/* Writes all. Returns `bytes`. After an error the first `*done_bytes` of them are written, the
+ * others are not. */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_pwrite_all(int fd, const void *buffer, size_t bytes,
-                                                 off_t offset, int64_t deadline_ns) WEIR_SUSPENDS;
+                                                 off_t offset, size_t *done_bytes,
+                                                 int64_t deadline_ns) WEIR_SUSPENDS;
 
 /* Make what was written durable. Return 0. Errors: fsync(2); after -EIO or -ENOSPC, what was
  * written since the last success may be lost, and a second call does not tell. */

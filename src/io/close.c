@@ -32,31 +32,35 @@ enum weir__route weir__close_choose(const struct weir__op *op)
     socklen_t bytes = sizeof linger;
 
     if (weir__kernel_getsockopt(op->fd, SOL_SOCKET, SO_LINGER, &linger, &bytes) >= 0)
-        return linger.l_onoff && linger.l_linger > 0 ? WEIR__ROUTE_POOL : WEIR__ROUTE_RING;
-    return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+        return linger.l_onoff && linger.l_linger > 0 ? WEIR__ROUTE_POOL : WEIR__ROUTE_INLINE;
+    return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_INLINE : WEIR__ROUTE_POOL;
 }
 
 /* The number is forgotten just before close(2): as soon as the kernel has closed it, it may stand
- * for
- * something new that another thread made. */
-void weir__close_prep(struct weir__op *op, struct io_uring_sqe *sqe)
-{
-    weir__descriptor_forget(op->fd);
-    io_uring_prep_close(sqe, op->fd);
-}
-
+ * for something new that another thread made. Just before: on the ring, others of this loop would
+ * run between the two, and could begin an op, or a second close, on a number that is about to be
+ * another's. */
 int64_t weir__close_call(struct weir__op *op)
 {
     weir__descriptor_forget(op->fd);
     return weir__kernel_close(op->fd);
 }
 
+/* How often an op holds the descriptor. */
+static uint32_t times_held(const struct weir__op *op, int fd)
+{
+    return (uint32_t)(op->fd == fd) + (uint32_t)(op->row->holds_other && op->other_fd == fd);
+}
+
+/* Those of this loop. Nobody looks through its ops to find none: ten thousand may be waiting. */
 static uint32_t count_ops(const struct weir__io *io, int fd)
 {
     uint32_t count = 0;
 
+    if (!weir__descriptor_is_busy(fd))
+        return 0;
     for (const struct weir__list *link = io->ops.next; link != &io->ops; link = link->next)
-        count += WEIR_CONTAINER_OF(link, struct weir__op, link)->fd == fd;
+        count += times_held(WEIR_CONTAINER_OF(link, struct weir__op, link), fd);
     return count;
 }
 
@@ -64,7 +68,7 @@ void weir__close_notify(struct weir__io *io, int fd)
 {
     struct weir__list *link = io->closers.next;
 
-    if (count_ops(io, fd))
+    if (weir__descriptor_is_busy(fd))
         return;
     while (link != &io->closers) {
         struct closer *closer = WEIR_CONTAINER_OF(link, struct closer, waiter.link);
@@ -87,7 +91,7 @@ static void end_ops(struct weir__io *io, int fd)
         struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
 
         link = link->next; /* ops leave the list only when their tasks run, which is not now */
-        if (op->fd == fd)
+        if (times_held(op, fd))
             weir__op_interrupt(op, -EBADF);
     }
     weir__wait_begin(closer.waiter.wait);

@@ -74,36 +74,38 @@ ssize_t weir_pwritev(int fd, const struct iovec *vectors, int count, off_t offse
     return transfer_vectors(WEIR__OP_ID_PWRITEV, fd, vectors, count, offset, deadline_ns);
 }
 
-ssize_t weir_pread_all(int fd, void *buffer, size_t bytes, off_t offset, int64_t deadline_ns)
+/* Until all is done, the file ends, or an error comes. */
+static ssize_t transfer_all(enum weir__op_id id, int fd, void *buffer, size_t bytes, off_t offset,
+                            size_t *done_bytes, int64_t deadline_ns)
 {
-    size_t done_bytes = 0;
+    size_t sum_bytes = 0;
+    ssize_t got;
 
     do {
-        ssize_t got = transfer(WEIR__OP_ID_PREAD, fd, (char *)buffer + done_bytes,
-                               bytes - done_bytes, offset + (off_t)done_bytes, deadline_ns);
-        if (got < 0)
-            return got;
-        if (got == 0)
-            break;
-        done_bytes += (size_t)got;
-    } while (done_bytes < bytes);
-    return (ssize_t)done_bytes;
+        got = transfer(id, fd, (char *)buffer + sum_bytes, bytes - sum_bytes,
+                       offset + (off_t)sum_bytes, deadline_ns);
+        if (got > 0)
+            sum_bytes += (size_t)got;
+    } while (got > 0 && sum_bytes < bytes);
+    if (done_bytes)
+        *done_bytes = sum_bytes;
+    return got < 0 ? got : (ssize_t)sum_bytes;
 }
 
-ssize_t weir_pwrite_all(int fd, const void *buffer, size_t bytes, off_t offset, int64_t deadline_ns)
+ssize_t weir_pread_all(int fd, void *buffer, size_t bytes, off_t offset, size_t *done_bytes,
+                       int64_t deadline_ns)
 {
-    size_t done_bytes = 0;
+    return transfer_all(WEIR__OP_ID_PREAD, fd, buffer, bytes, offset, done_bytes, deadline_ns);
+}
 
-    do {
-        ssize_t put = transfer(WEIR__OP_ID_PWRITE, fd, (char *)buffer + done_bytes,
-                               bytes - done_bytes, offset + (off_t)done_bytes, deadline_ns);
-        if (put < 0)
-            return put;
-        if (put == 0 && bytes > 0)
-            return -EIO; /* no progress, and no error that says why */
-        done_bytes += (size_t)put;
-    } while (done_bytes < bytes);
-    return (ssize_t)done_bytes;
+ssize_t weir_pwrite_all(int fd, const void *buffer, size_t bytes, off_t offset, size_t *done_bytes,
+                        int64_t deadline_ns)
+{
+    ssize_t put = transfer_all(WEIR__OP_ID_PWRITE, fd, (void *)buffer, bytes, offset, done_bytes,
+                               deadline_ns);
+
+    /* no progress, and no error that says why */
+    return put >= 0 && (size_t)put < bytes ? -EIO : put;
 }
 
 int weir_fsync(int fd, int64_t deadline_ns)

@@ -88,7 +88,8 @@ enum weir__op_class {
 
 /* What an op does to the descriptor table. */
 enum weir__op_holds {
-    WEIR__HOLDS_NOTHING,  /* works on a path, or makes a descriptor */
+    WEIR__HOLDS_NOTHING,  /* makes a descriptor, or may meet those at work on it */
+    WEIR__HOLDS_FOLDER,   /* where a path begins, unless that is AT_FDCWD */
     WEIR__HOLDS_FILE,     /* any loop may work on it */
     WEIR__HOLDS_POLLABLE, /* one loop at a time; a deadline or WEIR_NOW takes effect at once */
     WEIR__HOLDS_EITHER,   /* as a pollable one or as a file, by what it is */
@@ -98,10 +99,11 @@ struct weir__op_row {
     const char *name;
     const char *why; /* why it runs where it runs, in a few words */
     unsigned since;  /* first kernel whose ring has it, as 601 for 6.1; 0: never on the ring */
-    enum weir__route route;    /* where it runs unless `choose` says otherwise */
-    enum weir__op_class class; /* while on the ring */
-    enum weir__op_holds holds;
-    bool is_release; /* a release call: not interrupted */
+    enum weir__route route;          /* where it runs unless `choose` says otherwise */
+    enum weir__op_class class;       /* while on the ring */
+    enum weir__op_holds holds;       /* on `fd` */
+    enum weir__op_holds holds_other; /* on `other_fd`; only if it holds `fd` */
+    bool is_release;                 /* a release call: not interrupted */
     /* By the descriptor and the arguments; optional. */
     enum weir__route (*choose)(const struct weir__op *op);
     /* A non-blocking try that does not park, so that the descriptor need not be entered; results as
@@ -115,6 +117,9 @@ struct weir__op_row {
     void (*prep)(struct weir__op *op, struct io_uring_sqe *sqe);
     /* The kernel call itself, which may block; needed where the route may be INLINE or POOL. */
     int64_t (*call)(struct weir__op *op);
+    /* The kernel ended the op early, as asked, but what it began goes on: takes that back, or finds
+     * that it was done. The final result, op->reason if it was not; optional. */
+    int64_t (*settle)(struct weir__op *op);
 };
 
 /* The arguments are as wide as any row needs; a row names what it uses in its prep. */
@@ -123,7 +128,7 @@ struct weir__op {
     int fd;              /* what it works on, or the directory of its path; -1 for none */
     int flags;           /* O_*, MSG_*, AT_*, poll events, ... */
     int mode;            /* permissions, backlog, whence, ... */
-    int other_fd;        /* renameat's second directory */
+    int other_fd;        /* a second one, such as renameat's second directory */
     void *address;       /* buffer, path, iovecs, msghdr, sockaddr */
     size_t length;       /* bytes, iovec count, sockaddr length */
     void *other_address; /* second path, result structure, address length */

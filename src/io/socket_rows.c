@@ -118,6 +118,22 @@ int64_t weir__socket_call_connect(struct weir__op *op)
     return result;
 }
 
+/* The kernel goes on connecting when nobody waits any more: the peer could accept what the caller
+ * believes to have failed. So the attempt's own outcome counts if there is one by now; else it is
+ * taken back, which connect(2) does for AF_UNSPEC. */
+int64_t weir__socket_settle_connect(struct weir__op *op)
+{
+    struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    int64_t result = weir__socket_call_connect(op);
+
+    if (result == -EISCONN)
+        return 0;
+    if (result != -EALREADY && result != -EINPROGRESS)
+        return result;
+    weir__kernel_connect(op->fd, &nowhere, sizeof nowhere);
+    return op->reason;
+}
+
 int64_t weir__socket_call_shutdown(struct weir__op *op)
 {
     return weir__kernel_shutdown(op->fd, op->flags);

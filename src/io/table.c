@@ -15,6 +15,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .name = "openat",
         .why = "a path may lead anywhere; inline when cached, on a local disk",
         .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_FOLDER,
         .attempt = weir__file_attempt_openat,
         .call = weir__file_call_openat,
     },
@@ -85,24 +86,29 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .name = "statx",
         .why = "walks a path and reads an inode; the ring would use a hidden thread",
         .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_FOLDER,
         .call = weir__file_call_statx,
     },
     ROW(UNLINKAT) = {
         .name = "unlinkat",
         .why = "changes a directory; the last name of a big file takes its time",
         .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_FOLDER,
         .call = weir__file_call_unlinkat,
     },
     ROW(RENAMEAT) = {
         .name = "renameat",
         .why = "changes directories",
         .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_FOLDER,
+        .holds_other = WEIR__HOLDS_FOLDER,
         .call = weir__file_call_renameat,
     },
     ROW(MKDIRAT) = {
         .name = "mkdirat",
         .why = "changes a directory",
         .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_FOLDER,
         .call = weir__file_call_mkdirat,
     },
     ROW(FALLOCATE) = {
@@ -157,6 +163,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .choose = weir__socket_choose_connect,
         .prep = weir__socket_prep_connect,
         .call = weir__socket_call_connect,
+        .settle = weir__socket_settle_connect,
     },
     ROW(RECV) = {
         .name = "recv",
@@ -247,11 +254,9 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
     ROW(CLOSE) = {
         .name = "close",
         .why = "may flush, linger or free blocks; sockets that do not linger and pipes do not",
-        .since = 506,
         .route = WEIR__ROUTE_POOL,
         .is_release = true, /* weir_close holds the descriptor in its own way */
         .choose = weir__close_choose,
-        .prep = weir__close_prep,
         .call = weir__close_call,
     },
 };

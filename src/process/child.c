@@ -2,7 +2,7 @@
 /* Child processes; see child.h for who does what. */
 #include "process/child.h"
 
-#include "base/explain.h"
+#include "base/error.h"
 #include "base/kernel.h"
 #include "base/memory.h"
 #include "core/loop.h"
@@ -198,20 +198,22 @@ static int check_process(void)
     if (sigaction(SIGCHLD, NULL, &action) < 0)
         return -errno;
     if (action.sa_handler == SIG_IGN || (action.sa_flags & SA_NOCLDWAIT))
-        return weir__explain(-ECHILD, "SIGCHLD is ignored (SIG_IGN or SA_NOCLDWAIT), so the kernel "
-                                      "would throw exit statuses away; set it to SIG_DFL");
+        return weir__error_explain(-ECHILD,
+                                   "SIGCHLD is ignored (SIG_IGN or SA_NOCLDWAIT), so the kernel "
+                                   "would throw exit statuses away; set it to SIG_DFL");
     return 0;
 }
 
 static int explain_start(const struct weir_child_options *options, int error)
 {
     if (error == -ECHILD)
-        return weir__explain(error, "somebody waits for every child (wait, waitpid(-1)) and took "
-                                    "this one; wait for its own children only");
-    return weir__explain(error, "cannot start \"%s\"%s%s: %s",
-                         options->program ? options->program : options->argv[0],
-                         options->directory ? " in " : "",
-                         options->directory ? options->directory : "", strerror(-error));
+        return weir__error_explain(error,
+                                   "somebody waits for every child (wait, waitpid(-1)) and took "
+                                   "this one; wait for its own children only");
+    return weir__error_explain(error, "cannot start \"%s\"%s%s: %s",
+                               options->program ? options->program : options->argv[0],
+                               options->directory ? " in " : "",
+                               options->directory ? options->directory : "", strerror(-error));
 }
 
 int weir_child_spawn(struct weir_child **out, struct weir_scope *scope,

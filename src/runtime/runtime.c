@@ -13,7 +13,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/explain.h"
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/park.h"
@@ -69,7 +69,7 @@ struct run {
 static int explain(int error, const char *why)
 {
     fprintf(stderr, "weir: cannot start: %s\n", why);
-    return weir__explain(error, "%s", why);
+    return weir__error_explain(error, "%s", why);
 }
 
 /* Under the mutex. */

@@ -156,15 +156,15 @@ static int all_body(void *arg)
     int reader = plain_open("file", O_RDONLY);
 
     (void)arg;
-    CHECK_EQUAL(weir_pwrite_all(fd, block, BIG_BYTES, 100, WEIR_FOREVER), BIG_BYTES);
-    CHECK_EQUAL(weir_pread_all(fd, copy, BIG_BYTES, 100, WEIR_FOREVER), BIG_BYTES);
+    CHECK_EQUAL(weir_pwrite_all(fd, block, BIG_BYTES, 100, NULL, WEIR_FOREVER), BIG_BYTES);
+    CHECK_EQUAL(weir_pread_all(fd, copy, BIG_BYTES, 100, NULL, WEIR_FOREVER), BIG_BYTES);
     CHECK_EQUAL(memcmp(block, copy, BIG_BYTES), 0);
-    CHECK_EQUAL(weir_pread_all(fd, copy, BIG_BYTES, 200, WEIR_FOREVER), BIG_BYTES - 100);
-    CHECK_EQUAL(weir_pread_all(fd, copy, 0, 0, WEIR_FOREVER), 0);
-    CHECK_EQUAL(weir_pwrite_all(fd, block, 0, 0, WEIR_FOREVER), 0);
-    CHECK_EQUAL(weir_pwrite_all(reader, block, 10, 0, WEIR_FOREVER), -EBADF);
+    CHECK_EQUAL(weir_pread_all(fd, copy, BIG_BYTES, 200, NULL, WEIR_FOREVER), BIG_BYTES - 100);
+    CHECK_EQUAL(weir_pread_all(fd, copy, 0, 0, NULL, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_pwrite_all(fd, block, 0, 0, NULL, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_pwrite_all(reader, block, 10, 0, NULL, WEIR_FOREVER), -EBADF);
     if (kind_of(fd) != WEIR__FD_MEMORY) /* which never waits */
-        CHECK_EQUAL(weir_pwrite_all(fd, block, 10, 0, weir_now_ns()), -ETIME);
+        CHECK_EQUAL(weir_pwrite_all(fd, block, 10, 0, NULL, weir_now_ns()), -ETIME);
     CHECK_EQUAL(routed(WEIR__OP_ID_PWRITE, WEIR__ROUTE_RING),
                 0); /* buffered: the pool, or memory */
     CHECK_EQUAL(weir_close(fd), 0);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop's thread puts requests into a queue, a worker does the blocking calls and puts the
+ * request into the queue of done ones, which the loop takes whole.
+ *
+ * Each side signals only when the other sleeps, and once; both queues are linked through
+ * the requests.
+ */
+#include "thread_pool.h"
+
+#include "bench.h"
+
+#include <pthread.h>
+
+struct pool {
+    const struct pool_work *work;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t wanted, finished;
+    struct pool_request *queue_head, **queue_tail;
+    struct pool_request *done;
+    unsigned idle_workers;
+    bool loop_sleeps;
+    bool closing;
+};
+
+static void *worker(void *argument)
+{
+    struct pool *pool = argument;
+    struct pool_request *request;
+
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (pool->queue_head == NULL && !pool->closing) {
+            pool->idle_workers++;
+            pthread_cond_wait(&pool->wanted, &pool->lock);
+            pool->idle_workers--;
+        }
+        request = pool->queue_head;
+        if (request == NULL)
+            break;
+        pool->queue_head = request->next;
+        if (pool->queue_head == NULL)
+            pool->queue_tail = &pool->queue_head;
+        pthread_mutex_unlock(&pool->lock);
+        pool->work->operate(pool->work->job, request);
+        pthread_mutex_lock(&pool->lock);
+        request->next = pool->done;
+        pool->done = request;
+        if (pool->loop_sleeps) {
+            pool->loop_sleeps = false;
+            pthread_cond_signal(&pool->finished);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+/* Returns how many there were. */
+static unsigned submit(struct pool *pool, struct pool_request *requests)
+{
+    struct pool_request *request;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    while ((request = requests) != NULL) {
+        requests = request->next;
+        request->next = NULL;
+        *pool->queue_tail = request;
+        pool->queue_tail = &request->next;
+        if (count++ < pool->idle_workers)
+            pthread_cond_signal(&pool->wanted);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}
+
+static struct pool_request *take_done(struct pool *pool)
+{
+    struct pool_request *done;
+
+    pthread_mutex_lock(&pool->lock);
+    while (pool->done == NULL) {
+        pool->loop_sleeps = true;
+        pthread_cond_wait(&pool->finished, &pool->lock);
+    }
+    pool->loop_sleeps = false;
+    done = pool->done;
+    pool->done = NULL;
+    pthread_mutex_unlock(&pool->lock);
+    return done;
+}
+
+static void run_loop(struct pool *pool, struct pool_request *requests)
+{
+    unsigned in_flight = submit(pool, requests);
+
+    while (in_flight > 0) {
+        struct pool_request *next = NULL, *done = take_done(pool);
+        while (done != NULL) {
+            struct pool_request *request = done;
+            done = request->next;
+            in_flight--;
+            if (!pool->work->finish(pool->work->job, request))
+                continue;
+            request->next = next;
+            next = request;
+        }
+        in_flight += submit(pool, next);
+    }
+}
+
+void thread_pool_run(const struct pool_work *work, unsigned threads, struct pool_request *requests)
+{
+    struct pool pool = {
+        .work = work,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .wanted = PTHREAD_COND_INITIALIZER,
+        .finished = PTHREAD_COND_INITIALIZER,
+    };
+    pthread_t handles[THREAD_POOL_MAX];
+
+    pool.queue_tail = &pool.queue_head;
+    for (unsigned thread = 0; thread < threads; thread++)
+        trial_check(-pthread_create(&handles[thread], NULL, worker, &pool), "pthread_create");
+    run_loop(&pool, requests);
+    pthread_mutex_lock(&pool.lock);
+    pool.closing = true;
+    pthread_cond_broadcast(&pool.wanted);
+    pthread_mutex_unlock(&pool.lock);
+    for (unsigned thread = 0; thread < threads; thread++)
+        pthread_join(handles[thread], NULL);
+}
