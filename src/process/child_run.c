@@ -28,7 +28,7 @@ static int close_stream(struct stream *stream, int error)
 static int feed(void *arg)
 {
     struct stream *stream = arg;
-    ssize_t result = weir_write_all(stream->fd, stream->buffer, stream->bytes, WEIR_FOREVER);
+    ssize_t result = weir_write_all(stream->fd, stream->buffer, stream->bytes, NULL, WEIR_FOREVER);
 
     return close_stream(stream, result == -EPIPE || result >= 0 ? 0 : (int)result);
 }

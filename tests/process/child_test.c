@@ -237,7 +237,7 @@ static int talk(void *arg)
     CHECK_EQUAL(weir_child_take(child, 0), -EBADF);
     CHECK_EQUAL(weir_child_take(child, 3), -EBADF);
     for (int i = 0; i < 10; i++) {
-        CHECK_EQUAL(weir_write_all(input, "ping", 4, weir_in_ms(20000)), 4);
+        CHECK_EQUAL(weir_write_all(input, "ping", 4, NULL, weir_in_ms(20000)), 4);
         CHECK_EQUAL(weir_read(output, text, sizeof text, weir_in_ms(20000)), 4);
     }
     CHECK_EQUAL(weir_read(output, text, sizeof text, weir_in_us(100)), -ETIME);
