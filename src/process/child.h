@@ -2,8 +2,8 @@
 /*
  * A child process, and the task that keeps it.
  *
- *   weir_child_spawn:  keeper spawned (bounds and scope are asked first) --> program started, on the
- *                      pool --> keeper told
+ *   weir_child_spawn:  keeper spawned (bounds and scope are asked first) --> program started, on
+ *                      the pool --> keeper told
  *   keeper:            told --> waits for the pidfd --------------------------> reaps --> ends
  *                                  |  cancelled: stop signal, grace, SIGKILL --^
  *
