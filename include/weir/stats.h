@@ -51,6 +51,10 @@ enum weir_counter {
     WEIR_RING_SUBMITTED,
     WEIR_RING_COMPLETED,
     WEIR_RING_OVERFLOWS, /* zero, or the completion queue was too small */
+    WEIR_RECEIVE_BUFFERS_NOW,     /* hold bytes that no stream's reader has taken */
+    WEIR_RECEIVE_BUFFERS_MAX,     /* the most of each loop so far, added up */
+    WEIR_RECEIVE_BUFFERS_MISSING, /* -ENOBUFS: bytes came, and no buffer was left */
+    WEIR_STREAMS_STARVED,         /* reads that found none, and used memory of their own */
     WEIR_COUNTER_COUNT,
 };
 

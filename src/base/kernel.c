@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -185,4 +186,20 @@ int weir__kernel_get_pipe_bytes(int fd)
 int weir__kernel_set_flags(int fd, int flags)
 {
     return or_error(fcntl(fd, F_SETFL, flags));
+}
+
+void *weir__kernel_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, bytes, MADV_DONTFORK);
+    return memory;
+}
+
+void weir__kernel_unmap(void *memory, size_t bytes)
+{
+    munmap(memory, bytes);
 }

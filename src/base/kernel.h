@@ -62,4 +62,8 @@ int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
 int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
 
+/* Memory. */
+void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */
+void weir__kernel_unmap(void *memory, size_t bytes);
+
 #endif

@@ -51,13 +51,28 @@ int64_t weir__close_call(struct weir__op *op)
     return weir__kernel_close(op->fd);
 }
 
-static uint32_t count_ops(const struct weir__io *io, int fd)
+static uint32_t count_ops(struct weir__io *io, int fd)
 {
+    const struct weir__list *ops = weir__io_ops(io, fd);
     uint32_t count = 0;
 
-    for (const struct weir__list *link = io->ops.next; link != &io->ops; link = link->next)
+    for (const struct weir__list *link = ops->next; link != ops; link = link->next)
         count += WEIR_CONTAINER_OF(link, struct weir__op, link)->fd == fd;
     return count;
+}
+
+/* One that has not been asked to end; NULL: all have. */
+static struct weir__op *find_unasked(struct weir__io *io, int fd)
+{
+    struct weir__list *ops = weir__io_ops(io, fd);
+
+    for (struct weir__list *link = ops->next; link != ops; link = link->next) {
+        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
+
+        if (op->fd == fd && !op->reason)
+            return op;
+    }
+    return NULL;
 }
 
 void weir__close_notify(struct weir__io *io, int fd)
@@ -77,19 +92,17 @@ void weir__close_notify(struct weir__io *io, int fd)
     }
 }
 
-/* Asks every operation of this loop on `fd` to end, and parks until all have. */
+/* Asks every operation of this loop on `fd` to end, and parks until all have. To ask may bring
+ * completions, by which standing ops leave their list: so each look begins anew. */
 static void end_ops(struct weir__io *io, int fd)
 {
     struct closer closer = { .waiter.wait = weir__wait_self(), .fd = fd };
-    struct weir__list *link = io->ops.next;
+    struct weir__op *op;
 
-    while (link != &io->ops) {
-        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
-
-        link = link->next; /* ops leave the list only when their tasks run, which is not now */
-        if (op->fd == fd)
-            weir__op_interrupt(op, -EBADF);
-    }
+    while ((op = find_unasked(io, fd)))
+        weir__op_interrupt(op, -EBADF);
+    if (!count_ops(io, fd))
+        return;
     weir__wait_begin(closer.waiter.wait);
     weir__list_append(&io->closers, &closer.waiter.link);
     weir__wait_park(closer.waiter.wait, WEIR_FOREVER, WEIR__PARK_RELEASE);

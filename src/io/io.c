@@ -16,7 +16,8 @@ int weir__io_init(struct weir__loop *loop)
     if (!io)
         return -ENOMEM;
     io->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed);
-    weir__list_init(&io->ops);
+    for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
+        weir__list_init(&io->ops[list]);
     weir__list_init(&io->closers);
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         weir__credits_init(&io->credits[queue], options->submission_limit,
@@ -27,7 +28,8 @@ int weir__io_init(struct weir__loop *loop)
 
 void weir__io_term(struct weir__loop *loop)
 {
-    WEIR_ASSERT(weir__list_empty(&loop->io->ops));
+    for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
+        WEIR_ASSERT(weir__list_empty(&loop->io->ops[list]));
     WEIR_ASSERT(weir__list_empty(&loop->io->closers));
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);

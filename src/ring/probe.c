@@ -111,6 +111,12 @@ void weir__probe_features(struct weir__ring *ring, const struct weir__ring_optio
         ring->features |= WEIR_FEATURE_NO_IOWAIT;
     if ((wanted & WEIR_FEATURE_SYNC_MSG_RING) && probe_msg_ring(ring))
         ring->features |= WEIR_FEATURE_SYNC_MSG_RING;
+    /* What came with one operation is known by it: buffer rings with SOCKET, multishot receives with
+     * SEND_ZC. */
+    if (weir__ring_supports(ring, IORING_OP_SOCKET))
+        ring->features |= wanted & WEIR_FEATURE_BUFFER_RING;
+    if (weir__ring_supports(ring, IORING_OP_SEND_ZC))
+        ring->features |= wanted & (WEIR_FEATURE_MULTISHOT_RECV | WEIR_FEATURE_SEND_ZC);
     if ((wanted & WEIR_FEATURE_NAPI) && options->napi_busy_poll_us && register_napi(ring, options))
         ring->features |= WEIR_FEATURE_NAPI;
 }
