@@ -50,7 +50,7 @@ enum weir_counter {
     WEIR_RING_ENTERS,
     WEIR_RING_SUBMITTED,
     WEIR_RING_COMPLETED,
-    WEIR_RING_OVERFLOWS, /* zero, or the completion queue was too small */
+    WEIR_RING_OVERFLOWS,          /* zero, or the completion queue was too small */
     WEIR_RECEIVE_BUFFERS_NOW,     /* hold bytes that no stream's reader has taken */
     WEIR_RECEIVE_BUFFERS_MAX,     /* the most of each loop so far, added up */
     WEIR_RECEIVE_BUFFERS_MISSING, /* -ENOBUFS: bytes came, and no buffer was left */

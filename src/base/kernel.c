@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -133,6 +134,11 @@ int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t 
     return or_error(getsockopt(fd, level, name, value, value_bytes));
 }
 
+int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes)
+{
+    return or_error(getpeername(fd, address, address_bytes));
+}
+
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes)
 {
     return or_error(getsockname(fd, address, address_bytes));
@@ -156,6 +162,11 @@ int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count)
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
 {
     return bytes_or_error(writev(fd, vectors, count));
+}
+
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count)
+{
+    return or_error(poll(polls, count, 0));
 }
 
 int weir__kernel_close(int fd)

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct pollfd;
 struct stat;
 struct statfs;
 struct statx;
@@ -48,9 +49,11 @@ int weir__kernel_listen(int fd, int backlog);
 int weir__kernel_shutdown(int fd, int how);
 int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
+int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes);
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
 /* Any descriptor. */
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count); /* poll(2), without waiting */
 int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
 int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);

@@ -108,6 +108,19 @@ static void end_ops(struct weir__io *io, int fd)
     weir__wait_park(closer.waiter.wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
 }
 
+void weir__close_end_calls(struct weir__io *io, int fd)
+{
+    struct weir__list *ops = weir__io_ops(io, fd), *link = ops->next;
+
+    while (link != ops) {
+        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
+
+        link = link->next; /* calls leave the list only when their tasks run, which is not now */
+        if (op->fd == fd && op->wait)
+            weir__op_interrupt(op, -EBADF);
+    }
+}
+
 int weir_close(int fd)
 {
     struct weir__loop *loop = weir__loop_current;

@@ -26,6 +26,25 @@ int weir__io_init(struct weir__loop *loop)
     return 0;
 }
 
+/* An op, of whatever descriptor; NULL: there is none. */
+static struct weir__op *find_op(struct weir__io *io)
+{
+    for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
+        if (!weir__list_empty(&io->ops[list]))
+            return WEIR_CONTAINER_OF(io->ops[list].next, struct weir__op, link);
+    return NULL;
+}
+
+void weir__io_stop(struct weir__loop *loop)
+{
+    struct weir__op *op;
+
+    while ((op = find_op(loop->io))) {
+        weir__op_interrupt(op, -ECANCELED);
+        weir__ring_wait(&loop->ring, INT64_MAX);
+    }
+}
+
 void weir__io_term(struct weir__loop *loop)
 {
     for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
@@ -33,5 +52,6 @@ void weir__io_term(struct weir__loop *loop)
     WEIR_ASSERT(weir__list_empty(&loop->io->closers));
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);
+    weir__buffers_close(&loop->io->buffers);
     weir__memory_free(loop->io);
 }

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "core/credit.h"
+#include "io/buffer.h"
 #include "io/op.h"
 
 #include <stdatomic.h>
@@ -28,6 +29,7 @@ struct weir__io {
     struct weir__list closers; /* closes that wait for others' ops to end; close.c */
     struct weir__list ops[WEIR__IO_OP_LISTS]; /* weir__op.link: from enter to leave */
     struct weir__credits credits[WEIR__CLASS_COUNT];
+    struct weir__buffers buffers; /* for receives; made when first needed */
     struct weir__row_stats rows[WEIR__OP_ID_COUNT];
 };
 
@@ -39,6 +41,9 @@ static inline struct weir__list *weir__io_ops(struct weir__io *io, int fd)
 
 /* On the loop's own thread, after weir__loop_init. 0 or -ENOMEM. */
 int weir__io_init(struct weir__loop *loop);
+
+/* When no task is left: ends what handles have left standing. On the loop's main task. */
+void weir__io_stop(struct weir__loop *loop);
 
 /* Asserts that no operation is in flight. */
 void weir__io_term(struct weir__loop *loop);

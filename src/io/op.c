@@ -95,6 +95,8 @@ static void op_completed(struct weir__completion *completion, int result, uint32
 
     if (WEIR_LIKELY(!(flags & IORING_CQE_F_NOTIF)))
         op->result = result;
+    else
+        op->notice = result;
     if (WEIR_LIKELY(!(flags & IORING_CQE_F_MORE)))
         completion_came(op);
 }
@@ -348,11 +350,13 @@ int weir__op_start(enum weir__op_id id, struct weir__op *op)
     op->reason = 0;
     op->cancel_sent = false;
     WEIR_DEBUG_ASSERT(op->row->class == WEIR__CLASS_UNBOUNDED);
-    WEIR_DEBUG_ASSERT(op->row->holds == WEIR__HOLDS_POLLABLE);
+    WEIR_DEBUG_ASSERT(op->row->holds >= WEIR__HOLDS_POLLABLE);
     weir__list_init(&op->link);
-    error = hold(loop, op);
-    if (error < 0)
+    error = weir__task_is_interrupted(loop->current) ? -ECANCELED : hold(loop, op);
+    if (WEIR_UNLIKELY(error < 0)) {
+        count_failure(loop, op, error);
         return error;
+    }
     count_route(loop, op, WEIR__ROUTE_RING);
     sqe = weir__ring_sqe(&loop->ring);
     op->row->prep(op, sqe);

@@ -36,7 +36,7 @@ static const struct row {
     { FIELD(stack_total_bytes), KIND_SIZE, 0, 16 * KIB, INT64_MAX },
     { FIELD(stacks_kept), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(receive_buffer_bytes), KIND_UNSIGNED, 4 * KIB, 64, 1 << 20 },
-    { FIELD(receive_buffers_bytes), KIND_SIZE, 8 * KIB * KIB, 64, 32 * GIB },
+    { FIELD(receive_buffers_bytes), KIND_SIZE, 8 * KIB *KIB, 64, 32 * GIB },
     { FIELD(submission_limit), KIND_UNSIGNED, 64, 1, 1 << 20 },
     { FIELD(submission_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(pool_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
