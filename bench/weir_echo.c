@@ -20,7 +20,7 @@ static int serve_echo(void *arg)
     ssize_t count;
 
     while ((count = weir_recv(fd, request, sizeof request, 0, WEIR_FOREVER)) > 0)
-        if (weir_send_all(fd, request, (size_t)count, 0, WEIR_FOREVER) < 0)
+        if (weir_send_all(fd, request, (size_t)count, 0, NULL, WEIR_FOREVER) < 0)
             break;
     return weir_close(fd);
 }
@@ -34,7 +34,7 @@ static int serve_waiting(void *arg)
     while ((count = weir_recv(fd, request, sizeof request, 0, WEIR_FOREVER)) > 0) {
         if (weir_sleep(weir_in_ms(ECHO_WAIT_MS)) < 0)
             break;
-        if (weir_send_all(fd, request, (size_t)count, 0, WEIR_FOREVER) < 0)
+        if (weir_send_all(fd, request, (size_t)count, 0, NULL, WEIR_FOREVER) < 0)
             break;
     }
     return weir_close(fd);

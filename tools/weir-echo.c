@@ -13,7 +13,7 @@ static int serve_client(void *arg) /* one task per connection */
     ssize_t count;
 
     while ((count = weir_recv(fd, request, sizeof request, 0, weir_in_seconds(60))) > 0)
-        if (weir_send_all(fd, request, (size_t)count, 0, weir_in_seconds(5)) < 0)
+        if (weir_send_all(fd, request, (size_t)count, 0, NULL, weir_in_seconds(5)) < 0)
             break;
     return weir_close(fd); /* always done, cancelled or not */
 }

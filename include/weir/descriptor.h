@@ -33,8 +33,8 @@ WEIR_BEGIN
 /*
  * Closes: ends what is in flight on the descriptor first (those calls return -EBADF) and waits for
  * it, so no operation steals a byte afterwards or lands on a reused number. A release call: done
- * whether the task is cancelled or not. Sockets without SO_LINGER, and pipes, close on the ring;
- * the rest on the pool, since it may block.
+ * whether the task is cancelled or not. Sockets without SO_LINGER, and pipes, close at once; the
+ * rest on the pool, since it may block.
  * Returns 0.
  * Errors: -EBADF; -EBUSY operations of another loop are in flight, nothing was closed; -EIO and
  * the like from close(2), after which it is closed all the same.
@@ -75,9 +75,10 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_readv(int fd, const struct iovec *vectors,
 WEIR_API WEIR_MUST_CHECK ssize_t weir_writev(int fd, const struct iovec *vectors, int count,
                                              int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* Writes all. Returns `bytes`. After an error some may have been written, and nothing says how
- * many. */
+/* Writes all. Returns `bytes`. After an error the first `*done_bytes` of them are written, the
+ * others are not; NULL: not asked for. */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_write_all(int fd, const void *buffer, size_t bytes,
+                                                size_t *done_bytes,
                                                 int64_t deadline_ns) WEIR_SUSPENDS;
 
 WEIR_END

@@ -44,6 +44,7 @@ enum weir_feature {
     WEIR_FEATURE_MULTISHOT_RECV = 1 << 9, /* one receive with many results, Linux 6.0 */
     WEIR_FEATURE_SEND_ZC = 1 << 10,       /* IORING_OP_SEND_ZC, Linux 6.0 */
     WEIR_FEATURE_NAPI = 1 << 22,          /* napi_busy_poll_ns, Linux 6.9 */
+    WEIR_FEATURE_CLONE_BUFFERS = 1 << 23, /* loops share registered buffers, Linux 6.13 */
 };
 
 /* Zeroed means default. Unknown flags or values out of range make weir_run return -EINVAL. */
@@ -155,7 +156,8 @@ WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
  */
 WEIR_API int weir_runtime_report(struct weir_report *report);
 
-/* The last start failure of the calling thread in words; "" when there was none. */
+/* The last failure that was explained to the calling thread, in words: of a start, or in a task, of
+ * its last weir_buffer_register; "" when there was none. */
 WEIR_API const char *weir_last_error(void) WEIR_ANY_THREAD;
 
 WEIR_END

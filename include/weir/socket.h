@@ -46,16 +46,19 @@ WEIR_API WEIR_MUST_CHECK int weir_accept(int fd, struct sockaddr *address, sockl
                                          int flags, int64_t deadline_ns) WEIR_SUSPENDS;
 
 /*
- * Connects. Returns 0. Errors: connect(2), such as -ECONNREFUSED, and TCP's own -ETIMEDOUT. After
- * any of them close the socket: its state is unspecified. A unix-domain listener whose backlog is
- * full is tried again with growing pauses, up to 64 ms: no order among those who wait for it.
+ * Connects. Returns 0. Errors: connect(2), such as -ECONNREFUSED, and TCP's own -ETIMEDOUT; after
+ * these close the socket, its state is unspecified. After -EAGAIN, -ETIME and -ECANCELED it is not
+ * connected, and not connecting: the attempt was taken back, and another may be made. A unix-domain
+ * listener whose backlog is full is tried again with growing pauses, up to 64 ms: no order among
+ * those who wait for it.
  */
 WEIR_API WEIR_MUST_CHECK int weir_connect(int fd, const struct sockaddr *address,
                                           socklen_t address_bytes,
                                           int64_t deadline_ns) WEIR_SUSPENDS;
 
 /* Receives what is there, once something is; `flags` of MSG_*. Returns the number of bytes, 0 when
- * the peer has ended its stream. Errors: recv(2). */
+ * the peer has ended its stream. Errors: recv(2). With MSG_WAITALL the kernel returns what came
+ * before an error, and forgets that: a reset then looks like an end. */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_recv(int fd, void *buffer, size_t bytes, int flags,
                                            int64_t deadline_ns) WEIR_SUSPENDS;
 
@@ -72,14 +75,18 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_sendmsg(int fd, const struct msghdr *messa
 
 /*
  * Receives until the buffer is full. Returns the number of bytes, fewer only when the peer has
- * ended its stream. After an error (deadline and cancel too) some bytes may have been received and
- * nothing says how many: close the stream, or call weir_recv where that matters.
+ * ended its stream. After an error (deadline and cancel too) the bytes before it have been received
+ * all the same: `done_bytes`, unless NULL, gets their number in every case, so that the caller can
+ * go on where this call ended.
  */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_recv_all(int fd, void *buffer, size_t bytes, int flags,
+                                               size_t *done_bytes,
                                                int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* Sends all. Returns `bytes`. After an error some may have been sent; as weir_recv_all. */
+/* Sends all. Returns `bytes`. After an error the first `*done_bytes` of them are sent, the others
+ * are not; as weir_recv_all. */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_send_all(int fd, const void *buffer, size_t bytes, int flags,
+                                               size_t *done_bytes,
                                                int64_t deadline_ns) WEIR_SUSPENDS;
 
 /* Ends one direction or both; `how` is SHUT_RD, SHUT_WR or SHUT_RDWR. Wakes who waits on the

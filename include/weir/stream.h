@@ -14,8 +14,8 @@
  * sent from the caller's memory. An error of what was sent behind is returned by the next write,
  * flush, end or close.
  *
- * What a deadline or a cancel interrupts has had no effect, but for the bytes that the call reports:
- * what was received stays in the stream, what was written stays in the buffer.
+ * What a deadline or a cancel interrupts has had no effect but for the bytes that it reports: what
+ * was received stays in the stream, what was written stays in the buffer.
  *
  * One task may read and one may write at a time; others are refused (-EBUSY). A stream belongs to
  * the loop that first uses it, until weir_stream_hand_over.
@@ -130,14 +130,6 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_writev(struct weir_stream *stream,
 WEIR_API WEIR_MUST_CHECK int weir_stream_flush(struct weir_stream *stream,
                                                int64_t deadline_ns) WEIR_SUSPENDS;
 
-/*
- * Sends bytes of a regular file, after what was written. Returns the number of bytes, fewer than
- * asked for at the end of the file, or when an error came after some.
- */
-WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_send_file(struct weir_stream *stream, int file_fd,
-                                                       off_t offset, size_t bytes,
-                                                       int64_t deadline_ns) WEIR_SUSPENDS;
-
 /* Ends what is written: a flush, then the peer reads the end. Reading goes on. Returns 0. */
 WEIR_API WEIR_MUST_CHECK int weir_stream_end(struct weir_stream *stream,
                                              int64_t deadline_ns) WEIR_SUSPENDS;
@@ -158,7 +150,7 @@ WEIR_API int weir_stream_read_stats(const struct weir_stream *stream,
  * the peer has all of it. A release call: whatever happens, cancelled or not, the stream is closed
  * and gone. With WEIR_NOW it is closed at once.
  * Returns 0: the peer has ended too, or is no socket. Errors, all of them closed: -ETIME, -EAGAIN
- * not by the deadline; what was left of an earlier send's error. -EBUSY: of another loop, not closed.
+ * not by the deadline; an error of what was sent behind; -EBUSY: of another loop, not closed.
  */
 WEIR_API int weir_stream_close(struct weir_stream *stream, int64_t deadline_ns) WEIR_SUSPENDS;
 

@@ -42,6 +42,9 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_RECEIVE_BUFFERS_MAX] = "receive_buffers_max",
     [WEIR_RECEIVE_BUFFERS_MISSING] = "receive_buffers_missing",
     [WEIR_STREAMS_STARVED] = "streams_starved",
+    [WEIR_OPS_REGISTERED] = "ops_registered",
+    [WEIR_BUFFERS_NOW] = "buffers_now",
+    [WEIR_BUFFER_BYTES_NOW] = "buffer_bytes_now",
 };
 
 const char *weir_counter_name(int counter)

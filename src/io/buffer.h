@@ -1,81 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Receive buffers of a loop: one pool, which the kernel takes from when bytes arrive (a provided
- * buffer ring), so that a connection on which nothing comes holds none.
+ * Registered buffers. Each loop has a table of its own, of the same slots, which its own thread
+ * writes and reads: so an operation finds its slot without an atomic. Loop 0's is the master: slots
+ * are given out there, and the loops follow one by one, by mail, which cannot fail for lack of
+ * anything.
  *
- *            grow: few are left, and the bound allows it
- *                                |
- *                                v          a receive completes
- *            release --> with the kernel ----------------------> held: in a stream's queue
- *               ^                                                         |
- *               `---------------------------------------------------------'
+ *   free --reserve--> settling --pinned by a pool thread, then shared by each loop--> in use
+ *    ^                  |  ^                                                            |
+ *    |   one refused    |  |                                                       unregister
+ *    `----- release ----'  `--- dropped by each loop, then by a pool thread ------------'
  *
- * The kernel takes them in turn. So there are as few as have been needed, since those that are few
- * stay in the cache; and they lie apart by an odd number of cache lines, since at a distance of
- * 4 KiB all of their first lines would compete for the same few places in it.
- *
- * A receive that finds none ends with -ENOBUFS; its stream then receives into memory of its own.
- *
- * User memory, not PBUF_RING_MMAP (CVE-2024-0582); neither incremental nor bundled (liburing #1619,
- * #1409). Home loop only.
+ * Where the kernel cannot share, the pool thread only brings the pages in, and each loop pins them
+ * for itself.
  */
 #ifndef WEIR_IO_BUFFER_H
 #define WEIR_IO_BUFFER_H
 
-#include "base/counter.h"
-#include "ring/ring.h"
+#include "core/loop.h"
+#include "io/io.h"
 
-#include <stdint.h>
-
-struct weir_options;
-
-enum {
-    WEIR__BUFFER_GROUP = 0, /* the only one of a ring */
-    WEIR__BUFFER_NONE = UINT16_MAX,
-};
-
-struct weir__buffer {
-    uint32_t bytes; /* received into it */
-    uint16_t next;  /* in its stream's queue; WEIR__BUFFER_NONE at the end */
-};
-
-struct weir__buffers {
-    struct io_uring_buf_ring *ring; /* NULL: not opened yet */
-    struct weir__buffer *buffers;
-    char *memory;
-    uint32_t buffer_bytes;
-    uint32_t stride_bytes; /* from one to the next */
-    unsigned count_max;
-    unsigned count; /* that exist: with the kernel or held */
-    unsigned held;
-    unsigned held_max;
-    unsigned mask; /* of the ring */
-    size_t mapped_bytes;
-    struct weir__ring *owner;
-};
-
-/* Makes the pool, if it is not there yet. 0; -EOPNOTSUPP a feature is missing or masked; -ENOMEM. */
-int weir__buffers_open(struct weir__buffers *buffers, struct weir__ring *ring,
-                       const struct weir_options *options);
-
-/* When nothing receives any more. */
-void weir__buffers_close(struct weir__buffers *buffers);
-
-/* A completion says that bytes came in this buffer: it is held. */
-void weir__buffers_take(struct weir__buffers *buffers, unsigned id, uint32_t bytes);
-
-/* The buffer goes back to the kernel. */
-void weir__buffers_release(struct weir__buffers *buffers, unsigned id);
-
-/* Whether a receive that is started now is likely to find one. */
-static inline bool weir__buffers_left(const struct weir__buffers *buffers)
+/* The slot whose region holds the whole buffer; -1: none. */
+static inline int weir__buffer_slot(const struct weir__io *io, const void *buffer, size_t bytes)
 {
-    return buffers->held < buffers->count;
-}
+    const char *first = buffer;
 
-static inline char *weir__buffers_at(const struct weir__buffers *buffers, unsigned id)
-{
-    return buffers->memory + (size_t)id * buffers->stride_bytes;
+    for (unsigned slot = 0; slot < io->region_count; slot++) {
+        const struct weir__region *region = &io->regions[slot];
+
+        if (region->in_use && first >= region->base && bytes <= region->bytes &&
+            (size_t)(first - region->base) <= region->bytes - bytes)
+            return (int)slot;
+    }
+    return -1;
 }
 
 #endif

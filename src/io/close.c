@@ -32,54 +32,67 @@ enum weir__route weir__close_choose(const struct weir__op *op)
     socklen_t bytes = sizeof linger;
 
     if (weir__kernel_getsockopt(op->fd, SOL_SOCKET, SO_LINGER, &linger, &bytes) >= 0)
-        return linger.l_onoff && linger.l_linger > 0 ? WEIR__ROUTE_POOL : WEIR__ROUTE_RING;
-    return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+        return linger.l_onoff && linger.l_linger > 0 ? WEIR__ROUTE_POOL : WEIR__ROUTE_INLINE;
+    return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_INLINE : WEIR__ROUTE_POOL;
 }
 
 /* The number is forgotten just before close(2): as soon as the kernel has closed it, it may stand
- * for
- * something new that another thread made. */
-void weir__close_prep(struct weir__op *op, struct io_uring_sqe *sqe)
-{
-    weir__descriptor_forget(op->fd);
-    io_uring_prep_close(sqe, op->fd);
-}
-
+ * for something new that another thread made. Just before: on the ring, others of this loop would
+ * run between the two, and could begin an op, or a second close, on a number that is about to be
+ * another's. */
 int64_t weir__close_call(struct weir__op *op)
 {
     weir__descriptor_forget(op->fd);
     return weir__kernel_close(op->fd);
 }
 
-static uint32_t count_ops(struct weir__io *io, int fd)
+/* How often an op holds the descriptor. */
+static uint32_t times_held(const struct weir__op *op, int fd)
 {
-    const struct weir__list *ops = weir__io_ops(io, fd);
+    return (uint32_t)(op->fd == fd) + (uint32_t)(op->row->holds_other && op->other_fd == fd);
+}
+
+static uint32_t count_among(const struct weir__list *ops, int fd)
+{
     uint32_t count = 0;
 
     for (const struct weir__list *link = ops->next; link != ops; link = link->next)
-        count += WEIR_CONTAINER_OF(link, struct weir__op, link)->fd == fd;
+        count += times_held(WEIR_CONTAINER_OF(link, struct weir__op, link), fd);
     return count;
 }
 
-/* One that has not been asked to end; NULL: all have. */
-static struct weir__op *find_unasked(struct weir__io *io, int fd)
+/* Those of this loop. Nobody looks through its ops to find none. */
+static uint32_t count_ops(struct weir__io *io, int fd)
 {
-    struct weir__list *ops = weir__io_ops(io, fd);
+    if (!weir__descriptor_is_busy(fd))
+        return 0;
+    return count_among(weir__io_ops(io, fd), fd) + count_among(weir__io_ops_of_two(io), fd);
+}
 
+static struct weir__op *find_unasked_among(struct weir__list *ops, int fd, bool only_calls)
+{
     for (struct weir__list *link = ops->next; link != ops; link = link->next) {
         struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
 
-        if (op->fd == fd && !op->reason)
+        if (times_held(op, fd) && !op->reason && (op->wait || !only_calls))
             return op;
     }
     return NULL;
+}
+
+/* One that has not been asked to end; NULL: all have. */
+static struct weir__op *find_unasked(struct weir__io *io, int fd, bool only_calls)
+{
+    struct weir__op *op = find_unasked_among(weir__io_ops(io, fd), fd, only_calls);
+
+    return op ? op : find_unasked_among(weir__io_ops_of_two(io), fd, only_calls);
 }
 
 void weir__close_notify(struct weir__io *io, int fd)
 {
     struct weir__list *link = io->closers.next;
 
-    if (count_ops(io, fd))
+    if (weir__descriptor_is_busy(fd))
         return;
     while (link != &io->closers) {
         struct closer *closer = WEIR_CONTAINER_OF(link, struct closer, waiter.link);
@@ -99,7 +112,7 @@ static void end_ops(struct weir__io *io, int fd)
     struct closer closer = { .waiter.wait = weir__wait_self(), .fd = fd };
     struct weir__op *op;
 
-    while ((op = find_unasked(io, fd)))
+    while ((op = find_unasked(io, fd, false)))
         weir__op_interrupt(op, -EBADF);
     if (!count_ops(io, fd))
         return;
@@ -110,15 +123,10 @@ static void end_ops(struct weir__io *io, int fd)
 
 void weir__close_end_calls(struct weir__io *io, int fd)
 {
-    struct weir__list *ops = weir__io_ops(io, fd), *link = ops->next;
+    struct weir__op *op;
 
-    while (link != ops) {
-        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
-
-        link = link->next; /* calls leave the list only when their tasks run, which is not now */
-        if (op->fd == fd && op->wait)
-            weir__op_interrupt(op, -EBADF);
-    }
+    while ((op = find_unasked(io, fd, true)))
+        weir__op_interrupt(op, -EBADF);
 }
 
 int weir_close(int fd)

@@ -9,7 +9,6 @@ struct weir__io;
 
 /* Where a close may run without blocking the loop: by what the descriptor is. */
 enum weir__route weir__close_choose(const struct weir__op *op);
-void weir__close_prep(struct weir__op *op, struct io_uring_sqe *sqe);
 int64_t weir__close_call(struct weir__op *op);
 
 /* Home loop: an op on `fd` has ended; a close may be waiting for it. */

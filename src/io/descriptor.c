@@ -96,7 +96,18 @@ void weir__descriptor_leave(int fd)
     struct entry *entry = find_entry(fd, false);
 
     /* release; pairs with the acquire in enter and begin_close */
-    atomic_fetch_sub_explicit(&entry->word, 1, memory_order_release);
+    uint64_t word = atomic_fetch_sub_explicit(&entry->word, 1, memory_order_release);
+
+    if (WEIR_UNLIKELY((word & COUNT_MASK) == 0)) /* forgotten meanwhile: another life's count */
+        atomic_fetch_add_explicit(&entry->word, 1, memory_order_relaxed);
+}
+
+bool weir__descriptor_is_busy(int fd)
+{
+    struct entry *entry = find_entry(fd, false);
+
+    /* relaxed: begin_close decides */
+    return entry && (atomic_load_explicit(&entry->word, memory_order_relaxed) & COUNT_MASK);
 }
 
 void weir__descriptor_forget(int fd)

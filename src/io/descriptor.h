@@ -34,6 +34,9 @@ enum weir__fd_kind {
 int weir__descriptor_enter(int fd, uint32_t home, bool pollable);
 void weir__descriptor_leave(int fd);
 
+/* Whether ops are under way on `fd`, by a look. */
+bool weir__descriptor_is_busy(int fd);
+
 /* The kind, if it has been learned. */
 enum weir__fd_kind weir__descriptor_kind(int fd);
 

@@ -16,9 +16,10 @@ int weir__io_init(struct weir__loop *loop)
     if (!io)
         return -ENOMEM;
     io->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed);
-    for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
         weir__list_init(&io->ops[list]);
     weir__list_init(&io->closers);
+    weir__ring_holder_init(&io->holder);
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         weir__credits_init(&io->credits[queue], options->submission_limit,
                            options->submission_when_full, options->submission_wait_ns);
@@ -29,7 +30,7 @@ int weir__io_init(struct weir__loop *loop)
 /* An op, of whatever descriptor; NULL: there is none. */
 static struct weir__op *find_op(struct weir__io *io)
 {
-    for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
         if (!weir__list_empty(&io->ops[list]))
             return WEIR_CONTAINER_OF(io->ops[list].next, struct weir__op, link);
     return NULL;
@@ -47,11 +48,12 @@ void weir__io_stop(struct weir__loop *loop)
 
 void weir__io_term(struct weir__loop *loop)
 {
-    for (int list = 0; list < WEIR__IO_OP_LISTS; list++)
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
         WEIR_ASSERT(weir__list_empty(&loop->io->ops[list]));
     WEIR_ASSERT(weir__list_empty(&loop->io->closers));
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);
-    weir__buffers_close(&loop->io->buffers);
+    weir__receive_pool_close(&loop->io->buffers);
+    weir__ring_holder_term(&loop->io->holder);
     weir__memory_free(loop->io);
 }

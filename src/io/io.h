@@ -5,8 +5,9 @@
 
 #include "base/list.h"
 #include "core/credit.h"
-#include "io/buffer.h"
 #include "io/op.h"
+#include "io/receive.h"
+#include "ring/buffer.h"
 
 #include <stdatomic.h>
 
@@ -24,19 +25,37 @@ struct weir__row_stats {
  * many tasks, all of them cold; so most have none. */
 enum { WEIR__IO_OP_LISTS = 1024 };
 
+/* A registered buffer, as one loop has it. */
+struct weir__region {
+    char *base; /* NULL: the slot is free */
+    size_t bytes;
+    bool in_use;   /* the ring has it */
+    bool settling; /* loop 0's only: it is being given to the loops, or taken from them */
+};
+
 struct weir__io {
     uint32_t home;             /* this loop in the descriptor table; unique in the process */
     struct weir__list closers; /* closes that wait for others' ops to end; close.c */
-    struct weir__list ops[WEIR__IO_OP_LISTS]; /* weir__op.link: from enter to leave */
+    /* weir__op.link: from enter to leave; the last list is of those that hold two. */
+    struct weir__list ops[WEIR__IO_OP_LISTS + 1];
     struct weir__credits credits[WEIR__CLASS_COUNT];
-    struct weir__buffers buffers; /* for receives; made when first needed */
+    struct weir__receive_pool buffers; /* for receives; made when first needed */
     struct weir__row_stats rows[WEIR__OP_ID_COUNT];
+    struct weir__region regions[WEIR_BUFFERS_MAX]; /* buffer.c */
+    unsigned region_count;                         /* slots ever used here: 0 costs nothing */
+    struct weir__ring_holder holder;               /* loop 0's only: what all share */
 };
 
-/* Where the ops on a descriptor are found. */
+/* Where the ops on a descriptor are found, but for those that hold two. */
 static inline struct weir__list *weir__io_ops(struct weir__io *io, int fd)
 {
     return &io->ops[(unsigned)fd % WEIR__IO_OP_LISTS];
+}
+
+/* Where those that hold two are found. */
+static inline struct weir__list *weir__io_ops_of_two(struct weir__io *io)
+{
+    return &io->ops[WEIR__IO_OP_LISTS];
 }
 
 /* On the loop's own thread, after weir__loop_init. 0 or -ENOMEM. */

@@ -48,20 +48,36 @@ static void count_failure(struct weir__loop *loop, const struct weir__op *op, in
     }
 }
 
+/* Whether there is a descriptor to hold: a path may begin at none. */
+static bool is_held(int fd, enum weir__op_holds holds)
+{
+    return holds != WEIR__HOLDS_NOTHING && (holds != WEIR__HOLDS_FOLDER || fd >= 0);
+}
+
+static void leave(struct weir__loop *loop, int fd, enum weir__op_holds holds)
+{
+    if (!is_held(fd, holds))
+        return;
+    weir__descriptor_leave(fd);
+    if (WEIR_UNLIKELY(!weir__list_empty(&loop->io->closers)))
+        weir__close_notify(loop->io, fd);
+}
+
 static void let_go(struct weir__loop *loop, struct weir__op *op)
 {
     weir__list_unlink(&op->link);
-    weir__descriptor_leave(op->fd);
-    if (WEIR_UNLIKELY(!weir__list_empty(&loop->io->closers)))
-        weir__close_notify(loop->io, op->fd);
+    leave(loop, op->fd, op->row->holds);
+    leave(loop, op->other_fd, op->row->holds_other);
 }
 
 /* The kernel's word on an op that was asked to end. */
-static int64_t kernel_result(const struct weir__op *op)
+static int64_t kernel_result(struct weir__op *op)
 {
     bool ended_early = op->result == -ECANCELED || op->result == -EINTR;
 
-    return ended_early && op->reason ? op->reason : op->result;
+    if (!ended_early || !op->reason)
+        return op->result;
+    return op->row->settle ? op->row->settle(op) : op->reason;
 }
 
 static void standing_ended(struct weir__op *op)
@@ -283,17 +299,34 @@ static int learn_kind(void *arg)
     return weir__descriptor_learn(((struct weir__op *)arg)->fd);
 }
 
-/* Takes part in the descriptor's life, or says why not. */
+/* Takes part in a descriptor's life, or says why not. */
+static int enter(struct weir__loop *loop, int fd, enum weir__op_holds holds)
+{
+    int pollable = holds == WEIR__HOLDS_POLLABLE;
+
+    if (!is_held(fd, holds))
+        return 0;
+    if (holds == WEIR__HOLDS_EITHER)
+        pollable = weir__descriptor_is_stream(fd);
+    return pollable < 0 ? pollable : weir__descriptor_enter(fd, loop->io->home, pollable);
+}
+
 static int hold(struct weir__loop *loop, struct weir__op *op)
 {
-    int pollable = op->row->holds == WEIR__HOLDS_EITHER ? weir__descriptor_is_stream(op->fd)
-                                                        : op->row->holds == WEIR__HOLDS_POLLABLE;
-    int error = pollable < 0 ? pollable : weir__descriptor_enter(op->fd, loop->io->home, pollable);
+    const struct weir__op_row *row = op->row;
+    int error = enter(loop, op->fd, row->holds);
 
     if (error < 0)
         return error;
-    weir__list_append(weir__io_ops(loop->io, op->fd), &op->link);
-    if (op->row->holds == WEIR__HOLDS_FILE &&
+    error = enter(loop, op->other_fd, row->holds_other);
+    if (error < 0) {
+        leave(loop, op->fd, row->holds);
+        return error;
+    }
+    weir__list_append(row->holds_other ? weir__io_ops_of_two(loop->io)
+                                       : weir__io_ops(loop->io, op->fd),
+                      &op->link);
+    if (row->holds == WEIR__HOLDS_FILE && !row->is_release &&
         WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
     return error;

@@ -45,18 +45,53 @@ struct weir__op;
 enum weir__op_id {
     /* files */
     WEIR__OP_ID_OPENAT,
+    WEIR__OP_ID_OPENAT2,
     WEIR__OP_ID_PREAD,
     WEIR__OP_ID_PWRITE,
     WEIR__OP_ID_PREADV,
     WEIR__OP_ID_PWRITEV,
     WEIR__OP_ID_FSYNC,
     WEIR__OP_ID_FDATASYNC,
-    WEIR__OP_ID_STATX,
+    WEIR__OP_ID_FALLOCATE,
+    WEIR__OP_ID_FTRUNCATE,
+    WEIR__OP_ID_SYNC_FILE_RANGE,
+    WEIR__OP_ID_SYNCFS,
+    WEIR__OP_ID_FADVISE,
+    WEIR__OP_ID_LSEEK,
+    WEIR__OP_ID_FLOCK,
+    WEIR__OP_ID_OFD_LOCK,
+    WEIR__OP_ID_OFD_QUERY,
+    WEIR__OP_ID_UNLOCK,
+    /* names */
     WEIR__OP_ID_UNLINKAT,
     WEIR__OP_ID_RENAMEAT,
     WEIR__OP_ID_MKDIRAT,
-    WEIR__OP_ID_FALLOCATE,
-    WEIR__OP_ID_FTRUNCATE,
+    WEIR__OP_ID_SYMLINKAT,
+    WEIR__OP_ID_LINKAT,
+    WEIR__OP_ID_READLINKAT,
+    WEIR__OP_ID_MKNODAT,
+    WEIR__OP_ID_REALPATH,
+    WEIR__OP_ID_MKOSTEMP,
+    WEIR__OP_ID_MKDTEMP,
+    /* attributes */
+    WEIR__OP_ID_STATX,
+    WEIR__OP_ID_STATFS,
+    WEIR__OP_ID_FSTATFS,
+    WEIR__OP_ID_FACCESSAT,
+    WEIR__OP_ID_FCHMOD,
+    WEIR__OP_ID_FCHMODAT,
+    WEIR__OP_ID_FCHOWN,
+    WEIR__OP_ID_FCHOWNAT,
+    WEIR__OP_ID_FUTIMENS,
+    WEIR__OP_ID_UTIMENSAT,
+    WEIR__OP_ID_GETXATTR,
+    WEIR__OP_ID_SETXATTR,
+    WEIR__OP_ID_LISTXATTR,
+    WEIR__OP_ID_REMOVEXATTR,
+    WEIR__OP_ID_FGETXATTR,
+    WEIR__OP_ID_FSETXATTR,
+    WEIR__OP_ID_FLISTXATTR,
+    WEIR__OP_ID_FREMOVEXATTR,
     /* sockets */
     WEIR__OP_ID_SOCKET,
     WEIR__OP_ID_BIND,
@@ -98,7 +133,8 @@ enum weir__op_class {
 
 /* What an op does to the descriptor table. */
 enum weir__op_holds {
-    WEIR__HOLDS_NOTHING,  /* works on a path, or makes a descriptor */
+    WEIR__HOLDS_NOTHING,  /* makes a descriptor, or may meet those at work on it */
+    WEIR__HOLDS_FOLDER,   /* where a path begins, unless that is AT_FDCWD */
     WEIR__HOLDS_FILE,     /* any loop may work on it */
     WEIR__HOLDS_POLLABLE, /* one loop at a time; a deadline or WEIR_NOW takes effect at once */
     WEIR__HOLDS_EITHER,   /* as a pollable one or as a file, by what it is */
@@ -108,10 +144,11 @@ struct weir__op_row {
     const char *name;
     const char *why; /* why it runs where it runs, in a few words */
     unsigned since;  /* first kernel whose ring has it, as 601 for 6.1; 0: never on the ring */
-    enum weir__route route;    /* where it runs unless `choose` says otherwise */
-    enum weir__op_class class; /* while on the ring */
-    enum weir__op_holds holds;
-    bool is_release; /* a release call: not interrupted */
+    enum weir__route route;          /* where it runs unless `choose` says otherwise */
+    enum weir__op_class class;       /* while on the ring */
+    enum weir__op_holds holds;       /* on `fd` */
+    enum weir__op_holds holds_other; /* on `other_fd`; only if it holds `fd` */
+    bool is_release;                 /* a release call: not interrupted */
     /* By the descriptor and the arguments; optional. */
     enum weir__route (*choose)(const struct weir__op *op);
     /* A non-blocking try that does not park, so that the descriptor need not be entered; results as
@@ -125,6 +162,9 @@ struct weir__op_row {
     void (*prep)(struct weir__op *op, struct io_uring_sqe *sqe);
     /* The kernel call itself, which may block; needed where the route may be INLINE or POOL. */
     int64_t (*call)(struct weir__op *op);
+    /* The kernel ended the op early, as asked, but what it began goes on: takes that back, or finds
+     * that it was done. The final result, op->reason if it was not; optional. */
+    int64_t (*settle)(struct weir__op *op);
 };
 
 /* The arguments are as wide as any row needs; a row names what it uses in its prep. */
@@ -133,7 +173,7 @@ struct weir__op {
     int fd;              /* what it works on, or the directory of its path; -1 for none */
     int flags;           /* O_*, MSG_*, AT_*, poll events, ... */
     int mode;            /* permissions, backlog, whence, ... */
-    int other_fd;        /* renameat's second directory */
+    int other_fd;        /* a second one, such as renameat's second directory */
     void *address;       /* buffer, path, iovecs, msghdr, sockaddr */
     size_t length;       /* bytes, iovec count, sockaddr length */
     void *other_address; /* second path, result structure, address length */
@@ -163,7 +203,7 @@ extern const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT];
 /* Runs the operation to its end. `op` has its arguments set, and is zero otherwise. */
 int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_ns);
 
-/* Starts a standing op of an unbounded row. On 0 `ended` will follow; on -errno nothing happened. */
+/* Starts a standing op of an unbounded row. 0: `ended` will follow; -errno: nothing happened. */
 int weir__op_start(enum weir__op_id id, struct weir__op *op);
 
 /* Home loop: asks an op to end, in whatever stage it waits. `reason` is what it returns if it does;

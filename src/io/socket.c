@@ -161,35 +161,35 @@ ssize_t weir_sendmsg(int fd, const struct msghdr *message, int flags, int64_t de
     return weir__op_run(WEIR__OP_ID_SENDMSG, &op, deadline_ns);
 }
 
-/* Both repeat because MSG_WAITALL, which saves trips, may still end short. */
-ssize_t weir_recv_all(int fd, void *buffer, size_t bytes, int flags, int64_t deadline_ns)
+/* Sends with MSG_WAITALL, which saves trips, but may still end short. Receives without: an error
+ * that comes after some bytes would be lost with it (Linux 6.18), and a reset look like the end. */
+static ssize_t transfer_all(enum weir__op_id id, int fd, void *buffer, size_t bytes, int flags,
+                            size_t *done_bytes, int64_t deadline_ns)
 {
-    size_t done_bytes = 0;
+    size_t sum_bytes = 0;
+    ssize_t got;
 
     do {
-        ssize_t got = transfer(WEIR__OP_ID_RECV, fd, (char *)buffer + done_bytes,
-                               bytes - done_bytes, flags | MSG_WAITALL, deadline_ns);
-        if (got < 0)
-            return got;
-        if (got == 0)
-            break;
-        done_bytes += (size_t)got;
-    } while (done_bytes < bytes);
-    return (ssize_t)done_bytes;
+        got = transfer(id, fd, (char *)buffer + sum_bytes, bytes - sum_bytes, flags, deadline_ns);
+        if (got > 0)
+            sum_bytes += (size_t)got;
+    } while (got > 0 && sum_bytes < bytes);
+    if (done_bytes)
+        *done_bytes = sum_bytes;
+    return got < 0 ? got : (ssize_t)sum_bytes;
 }
 
-ssize_t weir_send_all(int fd, const void *buffer, size_t bytes, int flags, int64_t deadline_ns)
+ssize_t weir_recv_all(int fd, void *buffer, size_t bytes, int flags, size_t *done_bytes,
+                      int64_t deadline_ns)
 {
-    size_t done_bytes = 0;
+    return transfer_all(WEIR__OP_ID_RECV, fd, buffer, bytes, flags, done_bytes, deadline_ns);
+}
 
-    do {
-        ssize_t put = transfer(WEIR__OP_ID_SEND, fd, (char *)buffer + done_bytes,
-                               bytes - done_bytes, flags | MSG_WAITALL, deadline_ns);
-        if (put < 0)
-            return put;
-        done_bytes += (size_t)put;
-    } while (done_bytes < bytes);
-    return (ssize_t)done_bytes;
+ssize_t weir_send_all(int fd, const void *buffer, size_t bytes, int flags, size_t *done_bytes,
+                      int64_t deadline_ns)
+{
+    return transfer_all(WEIR__OP_ID_SEND, fd, (void *)buffer, bytes, flags | MSG_WAITALL,
+                        done_bytes, deadline_ns);
 }
 
 int weir_shutdown(int fd, int how)

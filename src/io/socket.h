@@ -20,6 +20,7 @@ enum weir__route weir__socket_choose_connect(const struct weir__op *op);
 void weir__socket_prep_accept(struct weir__op *op,
                               struct io_uring_sqe *sqe); /* other_address: room */
 void weir__socket_prep_connect(struct weir__op *op, struct io_uring_sqe *sqe);
+int64_t weir__socket_settle_connect(struct weir__op *op); /* connected after all, or not at all */
 void weir__socket_prep_recv(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_send(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_recvmsg(struct weir__op *op, struct io_uring_sqe *sqe);

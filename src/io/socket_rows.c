@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* How the rows on sockets and poll run; see net.h. */
 #include "base/kernel.h"
-#include "io/buffer.h"
 #include "io/descriptor.h"
+#include "io/receive.h"
 #include "io/socket.h"
 
 #include <errno.h>
@@ -77,7 +77,7 @@ void weir__socket_prep_recv_multishot(struct weir__op *op, struct io_uring_sqe *
 {
     io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, op->flags);
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = WEIR__BUFFER_GROUP;
+    sqe->buf_group = WEIR__RECEIVE_GROUP;
 }
 
 void weir__socket_prep_send_zc(struct weir__op *op, struct io_uring_sqe *sqe)
@@ -130,6 +130,22 @@ int64_t weir__socket_call_connect(struct weir__op *op)
     if (!(flags & O_NONBLOCK))
         weir__kernel_set_flags(op->fd, flags);
     return result;
+}
+
+/* The kernel goes on connecting when nobody waits any more: the peer could accept what the caller
+ * believes to have failed. So the attempt's own outcome counts if there is one by now; else it is
+ * taken back, which connect(2) does for AF_UNSPEC. */
+int64_t weir__socket_settle_connect(struct weir__op *op)
+{
+    struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    int64_t result = weir__socket_call_connect(op);
+
+    if (result == -EISCONN)
+        return 0;
+    if (result != -EALREADY && result != -EINPROGRESS)
+        return result;
+    weir__kernel_connect(op->fd, &nowhere, sizeof nowhere);
+    return op->reason;
 }
 
 int64_t weir__socket_call_shutdown(struct weir__op *op)

@@ -116,18 +116,21 @@ ssize_t weir_writev(int fd, const struct iovec *vectors, int count, int64_t dead
     return transfer_vectors(WEIR__OP_ID_WRITEV, fd, vectors, count, deadline_ns);
 }
 
-ssize_t weir_write_all(int fd, const void *buffer, size_t bytes, int64_t deadline_ns)
+ssize_t weir_write_all(int fd, const void *buffer, size_t bytes, size_t *done_bytes,
+                       int64_t deadline_ns)
 {
-    size_t done_bytes = 0;
+    size_t sum_bytes = 0;
+    ssize_t put;
 
     do {
-        ssize_t put = transfer(WEIR__OP_ID_WRITE, fd, (char *)buffer + done_bytes,
-                               bytes - done_bytes, deadline_ns);
-        if (put < 0)
-            return put;
-        if (put == 0 && bytes > 0)
-            return -EIO; /* no progress, and no error that says why */
-        done_bytes += (size_t)put;
-    } while (done_bytes < bytes);
-    return (ssize_t)done_bytes;
+        put = transfer(WEIR__OP_ID_WRITE, fd, (char *)buffer + sum_bytes, bytes - sum_bytes,
+                       deadline_ns);
+        if (put > 0)
+            sum_bytes += (size_t)put;
+    } while (put > 0 && sum_bytes < bytes);
+    if (done_bytes)
+        *done_bytes = sum_bytes;
+    if (put < 0)
+        return put;
+    return sum_bytes < bytes ? -EIO : (ssize_t)sum_bytes; /* no progress, and no error says why */
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a stream: opened, at home on a loop, handed over, closed. stream.h has the picture. */
+/* The life of a stream: opened, at home on a loop, handed over, closed; see stream.h. */
 #include "net/stream.h"
 
 #include "base/kernel.h"
 #include "core/callback.h"
 #include "core/park.h"
-#include "io/buffer.h"
 #include "io/close.h"
 #include "io/io.h"
+#include "io/receive.h"
 #include "net/net.h"
 
 #include <weir/descriptor.h>
@@ -28,7 +28,7 @@ enum {
     FLAGS_ALL = WEIR_STREAM_PLAIN_RECEIVE | WEIR_STREAM_NO_ZERO_COPY,
 };
 
-/* --- Blocks ------------------------------------------------------------------------------------ */
+/* --- Blocks ----------------------------------------------------------------------------------- */
 
 /* The sizes that are kept: the buffers of writers, and of readers. */
 static const size_t kept_bytes[WEIR__NET_CACHES] = { WRITE_BUFFER_BYTES, RECEIVE_LIMIT_BYTES };
@@ -83,7 +83,7 @@ void weir__stream_drop_blocks(struct weir__net *net)
         }
 }
 
-/* --- Opening ----------------------------------------------------------------------------------- */
+/* --- Opening ---------------------------------------------------------------------------------- */
 
 static int check_options(const struct weir_stream_options *options)
 {
@@ -179,7 +179,7 @@ int weir_stream_open(struct weir_stream **stream, int fd, const struct weir_stre
     if (!made)
         return -ENOMEM;
     made->fd = fd;
-    made->first = made->last = WEIR__BUFFER_NONE;
+    made->first = made->last = WEIR__RECEIVE_NONE;
     made->receive_limit_bytes = or_else(options->receive_limit_bytes, RECEIVE_LIMIT_BYTES);
     made->write_buffer_bytes = or_else(options->write_buffer_bytes, WRITE_BUFFER_BYTES);
     made->zero_copy_bytes = or_else(options->zero_copy_bytes, ZERO_COPY_BYTES);
@@ -199,18 +199,18 @@ int weir_stream_fd(const struct weir_stream *stream)
     return stream ? stream->fd : -EINVAL;
 }
 
-/* --- Home -------------------------------------------------------------------------------------- */
+/* --- Home ------------------------------------------------------------------------------------- */
 
 static int settle_here(struct weir_stream *stream, struct weir__loop *loop)
 {
-    struct weir__buffers *buffers = &loop->io->buffers;
+    struct weir__receive_pool *buffers = &loop->io->buffers;
     size_t held_max;
     int error = 0;
 
     if (stream->loop)
         return -EBUSY;
     if (stream->reads_ahead)
-        error = weir__buffers_open(buffers, &loop->ring, &loop->runtime->options);
+        error = weir__receive_pool_open(buffers, &loop->ring, &loop->runtime->options);
     if (error == -EOPNOTSUPP)
         stream->reads_ahead = false; /* the kernel has none, or it was masked: as the report says */
     else if (error < 0)
@@ -250,7 +250,7 @@ int weir__stream_enter(struct weir_stream *stream, bool *busy)
     return 0;
 }
 
-/* --- Chores ------------------------------------------------------------------------------------ */
+/* --- Chores ----------------------------------------------------------------------------------- */
 
 static void run_chore(struct weir__loop *loop, struct weir__mail *mail)
 {
@@ -274,7 +274,7 @@ void weir__stream_post_chore(struct weir_stream *stream)
     weir__callback_post(stream->loop, &stream->chore);
 }
 
-/* --- Leaving ----------------------------------------------------------------------------------- */
+/* --- Leaving ---------------------------------------------------------------------------------- */
 
 /* Without a chore on its way, which refers to the stream. */
 static void await_chore(struct weir_stream *stream)
@@ -330,7 +330,7 @@ int weir_stream_read_stats(const struct weir_stream *stream, struct weir_stream_
     return 0;
 }
 
-/* --- Closing ----------------------------------------------------------------------------------- */
+/* --- Closing ---------------------------------------------------------------------------------- */
 
 static void wake(struct weir__wait **parked)
 {

@@ -33,7 +33,7 @@
 
 #include <weir/stream.h>
 
-struct weir__buffers;
+struct weir__receive_pool;
 struct weir__net;
 struct weir__timer;
 
@@ -52,7 +52,7 @@ enum weir__stream_receive {
 struct weir_stream {
     /* What each request touches. */
     struct weir__loop *loop; /* home; NULL: none yet, or handed over */
-    struct weir__buffers *buffers;
+    struct weir__receive_pool *buffers;
     struct weir__wait *reader; /* parked until something comes, or the receive has ended */
     struct weir__wait *writer; /* parked until the send behind has ended */
     int fd;
@@ -69,7 +69,7 @@ struct weir_stream {
     bool is_socket;
     bool zero_copy; /* worth trying */
     uint8_t big_reads;
-    uint16_t first, last; /* of the queue of buffers; WEIR__BUFFER_NONE */
+    uint16_t first, last; /* of the queue of buffers; WEIR__RECEIVE_NONE */
     uint32_t first_used;  /* bytes read of the first */
     uint32_t held;        /* buffers in the queue */
     uint32_t held_max;
@@ -106,7 +106,7 @@ struct weir_stream {
     struct weir_stream_stats stats; /* what is counted seldom */
 };
 
-/* --- stream.c ---------------------------------------------------------------------------------- */
+/* --- stream.c --------------------------------------------------------------------------------- */
 
 /* Enters a verb of one side; `busy` is stream->reading or writing. 0 or why not. */
 int weir__stream_enter(struct weir_stream *stream, bool *busy);
@@ -116,7 +116,7 @@ struct weir__stream_block *weir__stream_take_block(struct weir_stream *stream, s
 void weir__stream_give_block(struct weir_stream *stream, struct weir__stream_block *block);
 void weir__stream_drop_blocks(struct weir__net *net);
 
-/* --- stream_receive.c -------------------------------------------------------------------------- */
+/* --- stream_receive.c ------------------------------------------------------------------------- */
 
 static inline size_t weir__stream_kept_bytes(const struct weir_stream *stream)
 {
@@ -153,7 +153,7 @@ int weir__stream_stop(struct weir_stream *stream, int64_t deadline_ns);
 /* Asks the receive to end. */
 void weir__stream_ask_stop(struct weir_stream *stream);
 
-/* --- stream_write.c ---------------------------------------------------------------------------- */
+/* --- stream_write.c --------------------------------------------------------------------------- */
 
 /* Sends what was written, behind everybody's back, unless that is under way. */
 void weir__stream_kick(struct weir_stream *stream);
@@ -164,14 +164,14 @@ int weir__stream_await_send(struct weir_stream *stream, int64_t deadline_ns);
 /* As weir_stream_flush, by who has entered. */
 int weir__stream_flush(struct weir_stream *stream, int64_t deadline_ns);
 
-/* --- stream_doubt.c ---------------------------------------------------------------------------- */
+/* --- stream_doubt.c --------------------------------------------------------------------------- */
 
 /* Bytes came, and the kernel does not say that more follow. */
 void weir__stream_doubt(struct weir_stream *stream);
 void weir__stream_trust(struct weir_stream *stream);
 void weir__stream_sweep(struct weir__timer *timer);
 
-/* --- for the rest ------------------------------------------------------------------------------ */
+/* --- for the rest ----------------------------------------------------------------------------- */
 
 /* Posts the chore: stops a receive beyond its limit, sends what is wanted. May run in the reap. */
 void weir__stream_post_chore(struct weir_stream *stream);

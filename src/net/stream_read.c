@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The verbs that read; the chapter is <weir/stream.h>. */
-#include "io/buffer.h"
+#include "io/receive.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -83,11 +83,11 @@ static size_t find(const struct weir_stream *stream, char delimiter)
         if (found)
             return found;
     }
-    for (unsigned id = stream->first; id != WEIR__BUFFER_NONE && stream->queued_bytes > 0;
+    for (unsigned id = stream->first; id != WEIR__RECEIVE_NONE && stream->queued_bytes > 0;
          id = stream->buffers->buffers[id].next) {
         size_t count = stream->buffers->buffers[id].bytes - used;
 
-        found = find_in(weir__buffers_at(stream->buffers, id) + used, count, delimiter);
+        found = find_in(weir__receive_pool_at(stream->buffers, id) + used, count, delimiter);
         if (found)
             return before_bytes + found;
         before_bytes += count;
@@ -140,7 +140,7 @@ static size_t show(const struct weir_stream *stream, const void **bytes)
     }
     if (stream->queued_bytes == 0)
         return 0;
-    *bytes = weir__buffers_at(stream->buffers, stream->first) + stream->first_used;
+    *bytes = weir__receive_pool_at(stream->buffers, stream->first) + stream->first_used;
     return stream->buffers->buffers[stream->first].bytes - stream->first_used;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* How bytes come into a stream; stream.h has the picture. */
 #include "core/park.h"
-#include "io/buffer.h"
 #include "io/io.h"
+#include "io/receive.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -23,12 +23,12 @@ static inline void wake(struct weir__wait **parked)
     weir__wait_fire(wait, 0);
 }
 
-/* --- Events of the receive, in the reap -------------------------------------------------------- */
+/* --- Events of the receive, in the reap ------------------------------------------------------- */
 
 static void enqueue(struct weir_stream *stream, unsigned id, uint32_t bytes)
 {
-    weir__buffers_take(stream->buffers, id, bytes);
-    if (stream->first == WEIR__BUFFER_NONE)
+    weir__receive_pool_take(stream->buffers, id, bytes);
+    if (stream->first == WEIR__RECEIVE_NONE)
         stream->first = (uint16_t)id;
     else
         stream->buffers->buffers[stream->last].next = (uint16_t)id;
@@ -63,8 +63,8 @@ static void receive_event(struct weir__op *op, int result, uint32_t flags)
             weir__stream_doubt(stream);
     } else {
         if (flags & IORING_CQE_F_BUFFER) {
-            weir__buffers_take(stream->buffers, id, 0);
-            weir__buffers_release(stream->buffers, id);
+            weir__receive_pool_take(stream->buffers, id, 0);
+            weir__receive_pool_release(stream->buffers, id);
         }
         note_end(stream, result);
     }
@@ -79,7 +79,7 @@ static void receive_ended(struct weir__op *op)
     wake(&stream->reader);
 }
 
-/* --- Starting and stopping it ------------------------------------------------------------------ */
+/* --- Starting and stopping it ----------------------------------------------------------------- */
 
 static int arm(struct weir_stream *stream)
 {
@@ -132,7 +132,7 @@ int weir__stream_stop(struct weir_stream *stream, int64_t deadline_ns)
     return stream->receive == WEIR__RECEIVE_IDLE ? 0 : code;
 }
 
-/* --- What is there ----------------------------------------------------------------------------- */
+/* --- What is there ---------------------------------------------------------------------------- */
 
 static void drop_first(struct weir_stream *stream)
 {
@@ -141,7 +141,7 @@ static void drop_first(struct weir_stream *stream)
     stream->first = stream->buffers->buffers[id].next;
     stream->first_used = 0;
     stream->held--;
-    weir__buffers_release(stream->buffers, id);
+    weir__receive_pool_release(stream->buffers, id);
 }
 
 static void drop_kept_if_empty(struct weir_stream *stream)
@@ -173,7 +173,7 @@ static size_t take_first(struct weir_stream *stream, char *target, size_t bytes)
     size_t count = bytes < left_bytes ? bytes : left_bytes;
 
     if (target)
-        memcpy(target, weir__buffers_at(stream->buffers, id) + stream->first_used, count);
+        memcpy(target, weir__receive_pool_at(stream->buffers, id) + stream->first_used, count);
     stream->queued_bytes -= count;
     stream->first_used += (uint32_t)count;
     if (count == left_bytes)
@@ -238,7 +238,7 @@ bool weir__stream_gather(struct weir_stream *stream)
     return true;
 }
 
-/* --- Receiving --------------------------------------------------------------------------------- */
+/* --- Receiving -------------------------------------------------------------------------------- */
 
 /* Whether a read of so many bytes takes what is received ahead. */
 static bool wants_ahead(struct weir_stream *stream, size_t bytes)
@@ -259,7 +259,7 @@ static int ensure_armed(struct weir_stream *stream)
 {
     if (stream->receive != WEIR__RECEIVE_IDLE)
         return 0;
-    if (!weir__buffers_left(stream->buffers)) {
+    if (!weir__receive_pool_left(stream->buffers)) {
         weir__counter_add(&stream->loop->counters, WEIR_STREAMS_STARVED, 1);
         return -ENOBUFS;
     }

@@ -13,7 +13,7 @@
 
 enum { WINDOW_VECTORS = 64 }; /* of a caller's vectors, sent in one call */
 
-/* --- The send behind --------------------------------------------------------------------------- */
+/* --- The send behind -------------------------------------------------------------------------- */
 
 static void send_event(struct weir__op *op, int result, uint32_t flags)
 {
@@ -114,7 +114,7 @@ int weir__stream_flush(struct weir_stream *stream, int64_t deadline_ns)
     return stream->write_error < 0 ? stream->write_error : code;
 }
 
-/* --- Into the buffer --------------------------------------------------------------------------- */
+/* --- Into the buffer -------------------------------------------------------------------------- */
 
 /* Room in the buffer, which is taken when it is first needed; a send in flight pins what it has. */
 static size_t room_of(struct weir_stream *stream)
@@ -133,7 +133,7 @@ static void append(struct weir_stream *stream, const char *bytes, size_t count)
     stream->out_end += count;
 }
 
-/* --- From the caller's memory ------------------------------------------------------------------ */
+/* --- From the caller's memory ----------------------------------------------------------------- */
 
 /* How many of the bytes that went out were the buffer's. */
 static size_t settle_sent(struct weir_stream *stream, size_t bytes)
@@ -148,8 +148,8 @@ static size_t settle_sent(struct weir_stream *stream, size_t bytes)
     return count;
 }
 
-/* One call that sends the buffer and the caller's vectors, but for the first bytes. Returns how many of the caller's bytes
- * went out, or -errno; 0: only some of the buffer's. */
+/* One call that sends the buffer and the caller's vectors, but for their first bytes. Returns how
+ * many of the caller's went out, or -errno; 0: only some of the buffer's. */
 static int64_t send_vectors(struct weir_stream *stream, const struct iovec *vectors, int count,
                             size_t skip_bytes, int64_t deadline_ns)
 {
@@ -230,7 +230,7 @@ static int64_t send_directly(struct weir_stream *stream, const struct iovec *vec
     return send_vectors(stream, vectors, count, skip_bytes, deadline_ns);
 }
 
-/* --- The verbs --------------------------------------------------------------------------------- */
+/* --- The verbs -------------------------------------------------------------------------------- */
 
 /* An error that is the connection's, and not this call's. */
 static void note_error(struct weir_stream *stream, int64_t error)

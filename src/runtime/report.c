@@ -24,6 +24,7 @@ static const struct {
     { WEIR_FEATURE_MULTISHOT_RECV, " multishot-recv", "" },
     { WEIR_FEATURE_SEND_ZC, " send-zc", "" },
     { WEIR_FEATURE_NAPI, " napi", "" },
+    { WEIR_FEATURE_CLONE_BUFFERS, " clone-buffers", "" },
 };
 
 enum { WORD_COUNT = sizeof words / sizeof words[0] };

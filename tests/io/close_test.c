@@ -2,10 +2,6 @@
 /* Closing: what is in flight ends first, no byte is stolen, and it runs where it cannot block. */
 #include "fixture.h"
 
-#include <semaphore.h>
-
-static const struct weir_options one_thread = { .loop_count = 1, .pool_threads_max = 1 };
-
 static int64_t recv_call(void *arg, int64_t deadline_ns)
 {
     char byte;
@@ -103,41 +99,6 @@ static void test_no_byte_is_stolen(void **state)
 {
     (void)state;
     assert_int_equal(test_run(steal_body, NULL, &one_loop), 0);
-}
-
-static sem_t gate;
-
-static int wait_at_gate(void *arg)
-{
-    while (sem_wait(arg) < 0)
-        ;
-    return 0;
-}
-
-static int64_t gate_call(void *arg, int64_t deadline_ns)
-{
-    return weir_pool_run(wait_at_gate, arg, deadline_ns);
-}
-
-/* Occupies the pool's only thread. */
-static void hold_pool(struct call *holder)
-{
-    struct weir_pool_stats stats;
-
-    CHECK_EQUAL(sem_init(&gate, 0, 0), 0);
-    *holder = call_of(gate_call, &gate);
-    call_start(holder);
-    do {
-        CHECK_EQUAL(weir_yield(), 0);
-        CHECK_EQUAL(weir_pool_read_stats(&stats), 0);
-    } while (stats.threads_busy == 0);
-}
-
-static void let_pool_go(struct call *holder)
-{
-    CHECK_EQUAL(sem_post(&gate), 0);
-    CHECK_EQUAL(call_finish(holder), 0);
-    CHECK_EQUAL(sem_destroy(&gate), 0);
 }
 
 /* A queued job ends too; and while a close waits for its turn, nobody else begins. */
@@ -298,16 +259,16 @@ static int route_body(void *arg)
 
     (void)arg;
     make_pair(pair);
-    check_route(pair[0], WEIR__ROUTE_RING);
-    check_route(pair[1], WEIR__ROUTE_RING);
+    check_route(pair[0], WEIR__ROUTE_INLINE);
+    check_route(pair[1], WEIR__ROUTE_INLINE);
     CHECK_EQUAL(pipe2(pair, O_CLOEXEC), 0);
-    check_route(known(pair[0]), WEIR__ROUTE_RING);
-    check_route(known(pair[1]), WEIR__ROUTE_RING);
+    check_route(known(pair[0]), WEIR__ROUTE_INLINE);
+    check_route(known(pair[1]), WEIR__ROUTE_INLINE);
     pair[0] = loopback_socket(1, &address);
     pair[1] = plain_connect(&address);
     CHECK_EQUAL(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
     check_route(pair[1], WEIR__ROUTE_POOL);
-    check_route(pair[0], WEIR__ROUTE_RING);
+    check_route(pair[0], WEIR__ROUTE_INLINE);
     check_route(plain_open("file", O_CREAT | O_RDWR), WEIR__ROUTE_POOL);
     check_route(plain_open(".", O_RDONLY | O_DIRECTORY), WEIR__ROUTE_POOL);
     return 0;

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -39,6 +41,7 @@ enum {
 
 HELPER const struct weir_options one_loop = { .loop_count = 1 };
 HELPER const struct weir_options two_loops = { .loop_count = 2 };
+HELPER const struct weir_options one_thread = { .loop_count = 1, .pool_threads_max = 1 };
 
 /* A call that runs in a task of its own, so that it can be cancelled. */
 struct call {
@@ -302,6 +305,42 @@ HELPER int connect_to(int listener, int64_t deadline_ns)
 HELPER int64_t connect_call(void *arg, int64_t deadline_ns)
 {
     return connect_to(*(int *)arg, deadline_ns);
+}
+
+/* What holds the pool's only thread. */
+HELPER sem_t gate;
+
+HELPER int wait_at_gate(void *arg)
+{
+    while (sem_wait(arg) < 0)
+        ;
+    return 0;
+}
+
+HELPER int64_t gate_call(void *arg, int64_t deadline_ns)
+{
+    return weir_pool_run(wait_at_gate, arg, deadline_ns);
+}
+
+/* Occupies the pool's only thread. */
+HELPER void hold_pool(struct call *holder)
+{
+    struct weir_pool_stats stats;
+
+    CHECK_EQUAL(sem_init(&gate, 0, 0), 0);
+    *holder = call_of(gate_call, &gate);
+    call_start(holder);
+    do {
+        CHECK_EQUAL(weir_yield(), 0);
+        CHECK_EQUAL(weir_pool_read_stats(&stats), 0);
+    } while (stats.threads_busy == 0);
+}
+
+HELPER void let_pool_go(struct call *holder)
+{
+    CHECK_EQUAL(sem_post(&gate), 0);
+    CHECK_EQUAL(call_finish(holder), 0);
+    CHECK_EQUAL(sem_destroy(&gate), 0);
 }
 
 #endif

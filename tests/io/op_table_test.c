@@ -6,8 +6,6 @@
  */
 #include "op_fixtures.h"
 
-#include <semaphore.h>
-
 /* One call in a task of its own. */
 struct trial {
     struct world *world;
@@ -152,34 +150,9 @@ static bool left_out(const struct world *world, enum weir__op_id id)
     return fixtures[id].on_disk && !direct;
 }
 
-static sem_t pool_gate;
-
-static int hold_pool_thread(void *arg)
-{
-    (void)arg;
-    while (sem_wait(&pool_gate) < 0)
-        ;
-    return 0;
-}
-
-static int64_t hold_pool(void *arg, int64_t deadline_ns)
-{
-    return weir_pool_run(hold_pool_thread, arg, deadline_ns);
-}
-
 static void open_gate(void)
 {
-    CHECK_EQUAL(sem_post(&pool_gate), 0);
-}
-
-static void await_busy_pool(void)
-{
-    struct weir_pool_stats stats;
-
-    do {
-        CHECK_EQUAL(weir_yield(), 0);
-        CHECK_EQUAL(weir_pool_read_stats(&stats), 0);
-    } while (stats.threads_busy == 0);
+    CHECK_EQUAL(sem_post(&gate), 0);
 }
 
 static void hold_credits(void)
@@ -215,7 +188,7 @@ static int free_body(void *arg)
 
 static int held_body(void *arg)
 {
-    struct call holder = { .run = hold_pool, .arg = NULL, .deadline_ns = WEIR_FOREVER };
+    struct call holder;
     struct world world = { 0 };
 
     (void)arg;
@@ -223,9 +196,7 @@ static int held_body(void *arg)
     for (enum weir__op_id id = 0; id < WEIR__OP_ID_COUNT; id++) /* kinds are learned on the pool */
         if (weir__op_rows[id].holds == WEIR__HOLDS_FILE && !left_out(&world, id))
             CHECK(fixtures[id].call(&world, SUCCEED, WEIR_FOREVER) >= 0);
-    CHECK_EQUAL(sem_init(&pool_gate, 0, 0), 0);
-    call_start(&holder);
-    await_busy_pool();
+    hold_pool(&holder);
     hold_credits();
     for (enum weir__op_id id = 0; id < WEIR__OP_ID_COUNT; id++) {
         struct trial trial = { .world = &world, .id = id };

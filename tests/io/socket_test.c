@@ -15,8 +15,8 @@ static void check_echo(int client, int server)
 
     CHECK_EQUAL(weir_send(client, "ping", 4, 0, WEIR_FOREVER), 4);
     CHECK_EQUAL(weir_recv(server, text, sizeof text, 0, WEIR_FOREVER), 4);
-    CHECK_EQUAL(weir_send_all(server, text, 4, 0, WEIR_FOREVER), 4);
-    CHECK_EQUAL(weir_recv_all(client, text, 4, 0, WEIR_FOREVER), 4);
+    CHECK_EQUAL(weir_send_all(server, text, 4, 0, NULL, WEIR_FOREVER), 4);
+    CHECK_EQUAL(weir_recv_all(client, text, 4, 0, NULL, WEIR_FOREVER), 4);
     CHECK_EQUAL(memcmp(text, "ping", 4), 0);
     CHECK_EQUAL(weir_poll(client, POLLIN | POLLOUT, WEIR_FOREVER), POLLOUT);
     CHECK_EQUAL(weir_shutdown(client, SHUT_WR), 0);
@@ -97,7 +97,7 @@ static int pipe_body(void *arg)
     make_pair(pair);
     CHECK_EQUAL(weir_close(pair[1]), 0);
     CHECK_EQUAL(weir_send(pair[0], "x", 1, 0, WEIR_FOREVER), -EPIPE);
-    CHECK_EQUAL(weir_send_all(pair[0], "x", 1, 0, WEIR_FOREVER), -EPIPE);
+    CHECK_EQUAL(weir_send_all(pair[0], "x", 1, 0, NULL, WEIR_FOREVER), -EPIPE);
     CHECK_EQUAL(weir_sendmsg(pair[0], &message, 0, WEIR_FOREVER), -EPIPE);
     CHECK_EQUAL(weir_poll(pair[0], POLLOUT, WEIR_FOREVER), POLLOUT | POLLHUP | POLLRDHUP);
     CHECK_EQUAL(weir_close(pair[0]), 0);
@@ -120,7 +120,7 @@ struct stream {
 static int64_t send_stream(void *arg, int64_t deadline_ns)
 {
     struct stream *stream = arg;
-    ssize_t result = weir_send_all(stream->fd, stream->bytes, STREAM_BYTES, 0, deadline_ns);
+    ssize_t result = weir_send_all(stream->fd, stream->bytes, STREAM_BYTES, 0, NULL, deadline_ns);
 
     CHECK_EQUAL(weir_shutdown(stream->fd, SHUT_WR), 0);
     return result;
@@ -139,14 +139,15 @@ static int all_body(void *arg)
     make_pair(pair);
     stream.fd = pair[1];
     call_start(&call);
-    CHECK_EQUAL(weir_recv_all(pair[0], copy, STREAM_BYTES - 1, 0, WEIR_FOREVER), STREAM_BYTES - 1);
-    CHECK_EQUAL(weir_recv_all(pair[0], copy + STREAM_BYTES - 1, 2, 0, WEIR_FOREVER),
+    CHECK_EQUAL(weir_recv_all(pair[0], copy, STREAM_BYTES - 1, 0, NULL, WEIR_FOREVER),
+                STREAM_BYTES - 1);
+    CHECK_EQUAL(weir_recv_all(pair[0], copy + STREAM_BYTES - 1, 2, 0, NULL, WEIR_FOREVER),
                 1); /* the end */
-    CHECK_EQUAL(weir_recv_all(pair[0], copy, 1, 0, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_recv_all(pair[0], copy, 1, 0, NULL, WEIR_FOREVER), 0);
     CHECK_EQUAL(call_finish(&call), STREAM_BYTES);
     CHECK_EQUAL(memcmp(stream.bytes, copy, STREAM_BYTES), 0);
     CHECK_EQUAL(weir_send(pair[0], "abc", 3, 0, WEIR_FOREVER), 3);
-    CHECK_EQUAL(weir_recv_all(pair[1], copy, 4, 0, weir_in_ms(1)), -ETIME);
+    CHECK_EQUAL(weir_recv_all(pair[1], copy, 4, 0, NULL, weir_in_ms(1)), -ETIME);
     CHECK_EQUAL(weir_close(pair[0]), 0);
     CHECK_EQUAL(weir_close(pair[1]), 0);
     free(stream.bytes);

@@ -154,7 +154,7 @@ struct writing {
 static int64_t write_all_call(void *arg, int64_t deadline_ns)
 {
     struct writing *writing = arg;
-    ssize_t result = weir_write_all(writing->fd, writing->bytes, writing->count, deadline_ns);
+    ssize_t result = weir_write_all(writing->fd, writing->bytes, writing->count, NULL, deadline_ns);
 
     CHECK_EQUAL(weir_close(writing->fd), 0);
     return result;
@@ -287,7 +287,7 @@ static int broken_body(void *arg)
         CHECK_EQUAL(weir_close(ends[0]), 0);
         CHECK_EQUAL(weir_write(ends[1], "x", 1, WEIR_FOREVER), -EPIPE);
         CHECK_EQUAL(weir_writev(ends[1], &vector, 1, WEIR_FOREVER), -EPIPE);
-        CHECK_EQUAL(weir_write_all(ends[1], "x", 1, WEIR_FOREVER), -EPIPE);
+        CHECK_EQUAL(weir_write_all(ends[1], "x", 1, NULL, WEIR_FOREVER), -EPIPE);
         CHECK_EQUAL(weir_close(ends[1]), 0);
     }
     return 0;

@@ -68,7 +68,7 @@ HELPER void hear(int peer, const char *text)
 {
     char heard[256] = "";
 
-    CHECK_EQUAL(weir_recv_all(peer, heard, strlen(text), 0, weir_in_seconds(20)),
+    CHECK_EQUAL(weir_recv_all(peer, heard, strlen(text), 0, NULL, weir_in_seconds(20)),
                 (long long)strlen(text));
     CHECK(strcmp(heard, text) == 0);
 }

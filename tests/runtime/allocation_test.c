@@ -50,7 +50,7 @@ static int answer(void *arg)
 
     while (weir_chan_recv(scene->there, &value, WEIR_FOREVER) == 0) {
         CHECK_EQUAL(weir_recv(scene->sockets[1], &byte, 1, 0, WEIR_FOREVER), 1);
-        CHECK_EQUAL(weir_send_all(scene->sockets[1], &byte, 1, 0, WEIR_FOREVER), 1);
+        CHECK_EQUAL(weir_send_all(scene->sockets[1], &byte, 1, 0, NULL, WEIR_FOREVER), 1);
         CHECK_EQUAL(weir_chan_send(scene->back, &value, WEIR_FOREVER), 0);
     }
     return weir_close(scene->sockets[1]);
@@ -75,7 +75,7 @@ static void do_async_round(struct scene *scene, uint64_t round)
     scene->async = (struct weir_async){ .done = count_answer, .context = scene };
     CHECK_EQUAL(weir_chan_recv_async(scene->back, &value, &scene->async, weir_in_seconds(60)), 0);
     CHECK_EQUAL(weir_chan_send_async(scene->there, &round, &question, weir_in_seconds(60)), 0);
-    CHECK_EQUAL(weir_send_all(scene->sockets[0], &byte, 1, 0, WEIR_FOREVER), 1);
+    CHECK_EQUAL(weir_send_all(scene->sockets[0], &byte, 1, 0, NULL, WEIR_FOREVER), 1);
     CHECK_EQUAL(weir_recv(scene->sockets[0], &byte, 1, 0, weir_in_seconds(60)), 1);
     while (scene->answered < before + 2)
         CHECK_EQUAL(weir_yield(), 0);
@@ -103,7 +103,7 @@ static void do_round(struct scene *scene, uint64_t round)
     char byte = 'x';
 
     CHECK_EQUAL(weir_chan_send(scene->there, &round, weir_in_seconds(60)), 0);
-    CHECK_EQUAL(weir_send_all(scene->sockets[0], &byte, 1, 0, WEIR_FOREVER), 1);
+    CHECK_EQUAL(weir_send_all(scene->sockets[0], &byte, 1, 0, NULL, WEIR_FOREVER), 1);
     CHECK_EQUAL(weir_recv(scene->sockets[0], &byte, 1, 0, weir_in_seconds(60)), 1);
     await_answer(scene, round);
     CHECK_EQUAL(weir_spawn(scene->scope, do_nothing, NULL, &options), 0);

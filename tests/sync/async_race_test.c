@@ -258,7 +258,7 @@ static int write_and_close(struct weir_async *async, int result)
     struct ending *ending = WEIR_CONTAINER_OF(call, struct ending, calls);
 
     CHECK_SAME(result, -ECANCELED);
-    CHECK_SAME(weir_send_all(ending->fds[1], "x", 1, 0, WEIR_FOREVER), 1);
+    CHECK_SAME(weir_send_all(ending->fds[1], "x", 1, 0, NULL, WEIR_FOREVER), 1);
     CHECK_SAME(weir_close(ending->fds[1]), 0);
     return note(async, result);
 }
