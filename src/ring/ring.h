@@ -22,8 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Newer than the packaged liburing's header, used by rows: Linux 6.2. A zero-copy send's notice then
- * says whether the bytes were copied after all. */
+/* Newer than the packaged liburing's header, used by rows: Linux 6.2. A zero-copy send's notice
+ * then says whether the bytes were copied after all. */
 enum { WEIR__SEND_ZC_REPORT_USAGE = 1 << 3 };
 #define WEIR__NOTIF_USAGE_ZC_COPIED (1u << 31)
 
