@@ -21,6 +21,7 @@
 #include <weir/file_lock.h>
 #include <weir/flow.h>
 #include <weir/listen.h>
+#include <weir/listener.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/path.h>

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -301,6 +302,11 @@ int weir__kernel_listen(int fd, int backlog)
     return or_error(listen(fd, backlog));
 }
 
+int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_bytes, int flags)
+{
+    return or_error(accept4(fd, address, address_bytes, flags));
+}
+
 int weir__kernel_shutdown(int fd, int how)
 {
     return or_error(shutdown(fd, how));
@@ -356,6 +362,15 @@ int weir__kernel_poll_now(struct pollfd *polls, unsigned count)
     return or_error(poll(polls, count, 0));
 }
 
+int weir__kernel_poll(int fd, short events)
+{
+    struct pollfd look = { .fd = fd, .events = events };
+
+    if (poll(&look, 1, 0) < 0)
+        return -errno;
+    return look.revents & POLLNVAL ? -EBADF : look.revents;
+}
+
 int weir__kernel_close(int fd)
 {
     return or_error(close(fd));
@@ -400,4 +415,26 @@ void *weir__kernel_map(size_t bytes)
 void weir__kernel_unmap(void *memory, size_t bytes)
 {
     munmap(memory, bytes);
+}
+
+int weir__kernel_set_cloexec(int fd)
+{
+    return or_error(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
+int weir__kernel_dup(int fd)
+{
+    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+int weir__kernel_epoll_create(void)
+{
+    return or_error(epoll_create1(EPOLL_CLOEXEC));
+}
+
+int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.fd = fd };
+
+    return or_error(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
 }

@@ -91,6 +91,7 @@ int weir__kernel_socket(int domain, int type, int protocol);
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_connect(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_listen(int fd, int backlog);
+int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_bytes, int flags);
 int weir__kernel_shutdown(int fd, int how);
 int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
@@ -107,11 +108,16 @@ int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count);
 int weir__kernel_close(int fd);
+int weir__kernel_poll(int fd, short events); /* what is true now, 0 nothing; -EBADF */
 int weir__kernel_fstat(int fd, struct stat *result);
 int weir__kernel_fstatfs(int fd, struct statfs *result);
 int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
 int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
+int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
+int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
+int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
+int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
 
 /* Memory. */
 void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */

@@ -14,6 +14,7 @@
 #include "core/park.h"
 #include "io/descriptor.h"
 #include "io/io.h"
+#include "io/spare.h"
 
 #include <weir/descriptor.h>
 
@@ -144,7 +145,9 @@ int weir_close(int fd)
         return result;
     if (own_count)
         end_ops(loop->io, fd);
-    return (int)weir__op_run(WEIR__OP_ID_CLOSE, &op, WEIR_FOREVER);
+    result = (int)weir__op_run(WEIR__OP_ID_CLOSE, &op, WEIR_FOREVER);
+    weir__spare_closed();
+    return result;
 }
 
 void weir_forget(int fd)

@@ -3,6 +3,7 @@
 #include "io/io.h"
 
 #include "core/loop.h"
+#include "io/clause.h"
 
 #include <errno.h>
 
@@ -55,5 +56,6 @@ void weir__io_term(struct weir__loop *loop)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);
     weir__receive_pool_close(&loop->io->buffers);
     weir__ring_holder_term(&loop->io->holder);
+    weir__clause_poll_term(loop->io);
     weir__memory_free(loop->io);
 }

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 struct weir__loop;
+struct weir__poll_record;
 
 /* The figures of one row on one loop: one writer, relaxed, as base/counter.h. */
 struct weir__row_stats {
@@ -38,6 +39,7 @@ struct weir__io {
     struct weir__list closers; /* closes that wait for others' ops to end; close.c */
     /* weir__op.link: from enter to leave; the last list is of those that hold two. */
     struct weir__list ops[WEIR__IO_OP_LISTS + 1];
+    struct weir__poll_record *free_polls; /* of select's clauses on I/O; clause.c */
     struct weir__credits credits[WEIR__CLASS_COUNT];
     struct weir__receive_pool buffers; /* for receives; made when first needed */
     struct weir__row_stats rows[WEIR__OP_ID_COUNT];

@@ -97,6 +97,7 @@ enum weir__op_id {
     WEIR__OP_ID_BIND,
     WEIR__OP_ID_LISTEN,
     WEIR__OP_ID_ACCEPT,
+    WEIR__OP_ID_ACCEPT_NOW,
     WEIR__OP_ID_CONNECT,
     WEIR__OP_ID_RECV,
     WEIR__OP_ID_SEND,

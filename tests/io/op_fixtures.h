@@ -6,6 +6,8 @@
 #include "core/park.h"
 #include "fixture.h"
 
+#include "io/socket.h"
+
 enum how { SUCCEED, FAIL, WAIT };
 
 /* What the calls work on. */
@@ -148,6 +150,20 @@ static int64_t call_accept(struct world *world, enum how how, int64_t deadline_n
         plain_close(fd);
     else if (client >= 0) /* not taken: the next call would find it */
         plain_close(known(accept(world->listener, NULL, NULL)));
+    return fd;
+}
+
+static int64_t call_accept_now(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct sockaddr_in address;
+    int listener = loopback_socket(16, &address), client = plain_connect(&address);
+    int fd = weir__socket_accept_now(how == FAIL ? world->broken : listener, NULL, NULL);
+
+    (void)deadline_ns;
+    plain_close(client);
+    plain_close(listener);
+    if (fd >= 0)
+        plain_close(fd);
     return fd;
 }
 
@@ -378,6 +394,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_BIND] = FIXTURE(call_bind, -EADDRINUSE, INLINE),
     [WEIR__OP_ID_LISTEN] = FIXTURE(call_listen, -ENOTSOCK, INLINE, .no_deadline = true),
     [WEIR__OP_ID_ACCEPT] = FIXTURE(call_accept, -EINVAL, RING),
+    [WEIR__OP_ID_ACCEPT_NOW] = FIXTURE(call_accept_now, -EINVAL, INLINE, .no_deadline = true),
     [WEIR__OP_ID_CONNECT] = FIXTURE(call_connect, -ECONNREFUSED, RING),
     [WEIR__OP_ID_RECV] = FIXTURE(call_recv, -ENOTSOCK, RING),
     [WEIR__OP_ID_SEND] = FIXTURE(call_send, -EPIPE, RING),
