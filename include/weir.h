@@ -15,6 +15,7 @@
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>
+#include <weir/child.h>
 #include <weir/descriptor.h>
 #include <weir/events.h>
 #include <weir/file.h>

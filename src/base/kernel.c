@@ -438,3 +438,46 @@ int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events)
 
     return or_error(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
 }
+
+int weir__kernel_copy_fd(int fd, int least)
+{
+    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, least));
+}
+
+int weir__kernel_pipe(int pair[2], int flags)
+{
+    return or_error(pipe2(pair, flags | O_CLOEXEC));
+}
+
+int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, const char *const *argv,
+                       const char *const *env)
+{
+    return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
+                         (char *const *)env);
+}
+
+int weir__kernel_pidfd_open(pid_t pid)
+{
+    return or_error((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+int weir__kernel_pidfd_kill(int pid_fd, int signo)
+{
+    return or_error((int)syscall(SYS_pidfd_send_signal, pid_fd, signo, NULL, 0));
+}
+
+int weir__kernel_kill(pid_t pid, int signo)
+{
+    return or_error(kill(pid, signo));
+}
+
+int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options)
+{
+    int error;
+
+    do {
+        error = or_error(waitid(type, (id_t)id, info, options));
+    } while (error == -EINTR);
+    return error;
+}

@@ -7,12 +7,15 @@
 #ifndef WEIR_BASE_KERNEL_H
 #define WEIR_BASE_KERNEL_H
 
+#include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 struct pollfd;
 struct flock;
@@ -118,6 +121,17 @@ int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
 int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
 int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
+int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
+int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
+
+/* Processes. */
+int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, const char *const *argv,
+                       const char *const *env); /* posix_spawnp */
+int weir__kernel_pidfd_open(pid_t pid);
+int weir__kernel_pidfd_kill(int pid_fd, int signo);
+int weir__kernel_kill(pid_t pid, int signo);
+int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options); /* again on EINTR */
 
 /* Memory. */
 void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */
