@@ -56,6 +56,12 @@ enum weir_counter {
     WEIR_BUFFER_BYTES_NOW,
     WEIR_OPS_REFUSED,  /* direct I/O: by the ring, then done by the pool */
     WEIR_OPS_REROUTED, /* direct I/O: to the pool at once */
+
+    WEIR_RECEIVE_BUFFERS_NOW,     /* hold bytes that no stream's reader has taken */
+    WEIR_RECEIVE_BUFFERS_MAX,     /* the most of each loop so far, added up */
+    WEIR_RECEIVE_BUFFERS_MISSING, /* -ENOBUFS: bytes came, and no buffer was left */
+    WEIR_STREAMS_STARVED,         /* reads that found none, and used memory of their own */
+
     WEIR_COUNTER_COUNT,
 };
 

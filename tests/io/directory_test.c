@@ -78,6 +78,8 @@ static int64_t next_call(void *arg, int64_t deadline_ns)
     struct weir_directory_entry entry;
 
     CHECK_EQUAL(weir_task_cancel(weir_task_self()), 0);
+    while (weir_yield() == 0)
+        ;
     return weir_directory_next(arg, &entry, deadline_ns);
 }
 
