@@ -27,6 +27,6 @@ struct proxy_job {
     struct sockaddr_in backend;
 };
 
-proxy_fn uring_proxy, splice_proxy, weir_proxy;
+proxy_fn uring_proxy, splice_proxy, weir_proxy, weir_stream_proxy;
 
 #endif

@@ -105,6 +105,7 @@ static const struct contender udp[] = {
 
 static const struct contender proxy[] = {
     { "weir", .proxy = weir_proxy, WEIR_ON_ALL_CPUS },
+    { "weir-stream", .proxy = weir_stream_proxy, WEIR_ON_ALL_CPUS },
     { "uring", .proxy = uring_proxy, .why_not = ring_why_not },
     { "splice", .proxy = splice_proxy },
     { .name = NULL },
@@ -120,7 +121,8 @@ static const struct contender copy[] = {
 
 static const struct contender idle[] = {
     { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
-    { "weir-small", .echo = weir_echo_small, WEIR_ON_ALL_CPUS },
+    { "weir-small", .echo = weir_idle, WEIR_ON_ALL_CPUS },
+    { "weir-stream", .echo = weir_stream_idle, WEIR_ON_ALL_CPUS },
     { "epoll", .echo = epoll_echo },
     { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
     { .name = NULL },
@@ -136,6 +138,17 @@ static const struct contender echo[] = {
     { "weir-spin", .echo = weir_echo, WEIR_ON_ALL_CPUS, .spin = true },
     { "uring-spin", .echo = uring_echo, .why_not = needs_two_cpus, .spin = true },
     { "epoll-spin", .echo = epoll_echo, .why_not = needs_two_cpus, .spin = true },
+    { .name = NULL },
+};
+
+/* Here `weir` is weir_stream; plain calls are its other form. */
+static const struct contender stream[] = {
+    { "weir", .echo = weir_stream_echo, WEIR_ON_ALL_CPUS },
+    { "weir-plain", .echo = weir_echo, WEIR_ON_ALL_CPUS },
+    { "uring-multi", .echo = uring_multi_echo },
+    { "uring", .echo = uring_echo },
+    { "epoll", .echo = epoll_echo },
+    { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
     { .name = NULL },
 };
 
@@ -311,6 +324,12 @@ const struct bench benches[] = {
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
     { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
+    { "stream-1", "echo of 64 B by weir_stream over 1 connection", &echo_family, stream, 1, 0 },
+    { "stream-32", "echo of 64 B by weir_stream over 32 connections", &echo_family, stream, 32, 0 },
+    { "stream-256", "echo of 64 B by weir_stream over 256 connections", &echo_family, stream, 256,
+      0 },
+    { "stream-1000", "echo of 64 B by weir_stream over 1000 connections", &echo_family, stream,
+      1000, 0 },
     { "udp-64", "echo of 64 B datagrams, 128 under way", &udp_family, udp, 128, 0 },
     { "proxy-bulk", "64 KiB through a proxy, 8 connections full both ways", &proxy_family, proxy, 8,
       PROXY_BULK },

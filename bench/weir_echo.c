@@ -25,19 +25,6 @@ static int serve_echo(void *arg)
     return weir_close(fd);
 }
 
-/* A buffer for those who have many silent connections: with it a task takes one page. */
-static int serve_small(void *arg)
-{
-    int fd = (int)(intptr_t)arg;
-    char request[ECHO_SMALL_BUFFER_BYTES];
-    ssize_t count;
-
-    while ((count = weir_recv(fd, request, sizeof request, 0, WEIR_FOREVER)) > 0)
-        if (weir_send_all(fd, request, (size_t)count, 0, NULL, WEIR_FOREVER) < 0)
-            break;
-    return weir_close(fd);
-}
-
 static int serve_waiting(void *arg)
 {
     int fd = (int)(intptr_t)arg;
@@ -80,11 +67,6 @@ static void run(const struct echo_job *job, weir_task_fn *serve)
 void weir_echo(const struct echo_job *job)
 {
     run(job, serve_echo);
-}
-
-void weir_echo_small(const struct echo_job *job)
-{
-    run(job, serve_small);
 }
 
 void weir_waiting(const struct echo_job *job)

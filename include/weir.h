@@ -15,12 +15,18 @@
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>
+#include <weir/child.h>
+#include <weir/copy.h>
+#include <weir/describe.h>
 #include <weir/descriptor.h>
+#include <weir/direct.h>
+#include <weir/directory.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
 #include <weir/listen.h>
+#include <weir/listener.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/path.h>
@@ -34,8 +40,10 @@
 #include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
+#include <weir/stream.h>
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>
+#include <weir/whole.h>
 
 #endif
