@@ -15,7 +15,7 @@ struct copy_job {
     uint64_t bytes;
 };
 
-copy_fn raw_copy, read_write_copy, cp_copy, weir_copy;
+copy_fn raw_copy, read_write_copy, cp_copy, weir_copy_1g;
 reason_fn cp_why_not;
 
 #endif

@@ -113,7 +113,7 @@ static const struct contender proxy[] = {
 
 static const struct contender copy[] = {
     { "raw", .copy = raw_copy },
-    { "weir", .copy = weir_copy, WEIR_ON_ALL_CPUS },
+    { "weir", .copy = weir_copy_1g, WEIR_ON_ALL_CPUS },
     { "read-write", .copy = read_write_copy },
     { "cp", .copy = cp_copy, .why_not = cp_why_not, .unbound = true },
     { .name = NULL },

@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* weir: one task in a loop of reads and writes. */
+/* weir: one task, one call. */
 #include "copy.h"
 #include "weir_peer.h"
 
-#include <weir/file.h>
-
-#include <stdlib.h>
+#include <weir/copy.h>
 
 static int copy_all(void *arg)
 {
     const struct copy_job *job = arg;
-    char *buffer = malloc(COPY_STEP_BYTES);
 
-    for (uint64_t done = 0; buffer != NULL && done < job->bytes; done += COPY_STEP_BYTES) {
-        ssize_t count = weir_pread_all(job->source_fd, buffer, COPY_STEP_BYTES, (off_t)done, NULL,
-                                       WEIR_FOREVER);
-        trial_check((int)count, "weir_pread_all");
-        count = weir_pwrite_all(job->target_fd, buffer, COPY_STEP_BYTES, (off_t)done, NULL,
-                                WEIR_FOREVER);
-        trial_check((int)count, "weir_pwrite_all");
-    }
-    free(buffer);
-    return 0;
+    return weir_copy(job->source_fd, 0, job->target_fd, 0, WEIR_COPY_ALL, NULL, NULL, WEIR_FOREVER);
 }
 
-void weir_copy(struct copy_job *job)
+void weir_copy_1g(struct copy_job *job)
 {
     struct weir_options options = weir_peer_options();
 
