@@ -16,6 +16,7 @@
 #include <weir/chain.h>
 #include <weir/chan.h>
 #include <weir/descriptor.h>
+#include <weir/dial.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
@@ -28,10 +29,12 @@
 #include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>
+#include <weir/resolve.h>
 #include <weir/retry.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/service.h>
 #include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>

@@ -16,6 +16,7 @@
 
 struct flock;
 struct open_how;
+struct addrinfo;
 struct stat;
 struct statfs;
 struct statx;
@@ -114,5 +115,22 @@ int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
 int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
 int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
+
+/*
+ * Names. getaddrinfo(3) reads files and asks servers, for as long as a minute: for pool threads
+ * only. Returns 0 or a code as <weir/resolve.h> has them.
+ */
+int weir__kernel_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                             struct addrinfo **list);
+void weir__kernel_freeaddrinfo(struct addrinfo *list);
+int weir__kernel_interface_index(const char *name); /* -ENODEV */
+
+/* For tests: who is asked instead of the C library; NULL: the C library again. */
+struct weir__kernel_names {
+    int (*getaddrinfo)(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **list); /* returns EAI_* */
+    void (*freeaddrinfo)(struct addrinfo *list);
+};
+void weir__kernel_set_names(const struct weir__kernel_names *names);
 
 #endif
