@@ -95,7 +95,7 @@ static int copy_out(const struct lookup *lookup, const struct weir_resolved *fou
     return (int)count;
 }
 
-/* --- What needs nobody ------------------------------------------------------------------------- */
+/* --- What needs nobody ------------------------------------------------------------------------ */
 
 static bool fits(const struct lookup *lookup, int family)
 {
@@ -141,7 +141,7 @@ static int find_here(const struct lookup *lookup, struct weir_resolved found[2])
     return 1;
 }
 
-/* --- Asking: on a thread of the pool ----------------------------------------------------------- */
+/* --- Asking: on a thread of the pool ---------------------------------------------------------- */
 
 /* At most WEIR_RESOLVE_MAX internet addresses, in their order. */
 static int keep_addresses(struct weir__answer *answer, const struct addrinfo *list)
@@ -201,7 +201,7 @@ static void answered(struct weir__job *job)
     weir__wait_wake_all(wake);
 }
 
-/* --- Waiting: on the caller's loop ------------------------------------------------------------- */
+/* --- Waiting: on the caller's loop ------------------------------------------------------------ */
 
 /* Under the mutex: the last caller has left. A question that no thread has begun is taken back. */
 static void abandon(struct weir__answer *answer)

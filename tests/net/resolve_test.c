@@ -229,6 +229,18 @@ static void test_equal_questions(void **state)
     assert_int_equal(test_run(single_flight_body, NULL, &two_loops), 0);
 }
 
+/* Asks until a thread is in it, as one more than `inside`, and leaves. */
+static void ask_and_leave(const char *name, long inside)
+{
+    struct ask ask = { .name = name };
+    struct call call = call_of(resolve_call, &ask);
+
+    call_start(&call);
+    test_await(&names.inside, inside + 1);
+    CHECK_EQUAL(weir_task_cancel(call.task), 0);
+    CHECK_EQUAL(call_finish(&call), -ECANCELED);
+}
+
 /* Who leaves returns at once; the answer comes all the same, and is kept. */
 static int leave_body(void *arg)
 {
@@ -239,14 +251,11 @@ static int leave_body(void *arg)
     CHECK_EQUAL(resolve("slow-one", WEIR_NOW), -EAGAIN);
     CHECK_EQUAL(resolve("slow-one", 1), -ETIME);
     CHECK_EQUAL(stats_now().asked, 0);
-    CHECK_EQUAL(resolve("slow-one", weir_in_ms(2)), -ETIME);
-    test_await(&names.inside, 1);
-    call_start(&call);
-    weir__sched_settle();
-    CHECK_EQUAL(weir_task_cancel(call.task), 0);
-    CHECK_EQUAL(call_finish(&call), -ECANCELED);
-    CHECK_EQUAL(stats_now().abandoned, 2);
+    ask_and_leave("slow-one", 0);
+    CHECK_EQUAL(stats_now().abandoned, 1);
     CHECK_EQUAL(stats_now().abandoned_now, 1);
+    CHECK_EQUAL(resolve("slow-one", weir_in_ms(2)), -ETIME);
+    CHECK_EQUAL(stats_now().abandoned, 2);
     call_start(&call);
     weir__sched_settle();
     CHECK_EQUAL(stats_now().abandoned_now, 0); /* somebody cares again */
@@ -322,10 +331,9 @@ static void test_bounds_of_the_queue(void **state)
 static int end_body(void *arg)
 {
     (void)arg;
-    CHECK_EQUAL(resolve("slow-a", weir_in_ms(1)), -ETIME);
-    CHECK_EQUAL(resolve("slow-b", weir_in_ms(1)), -ETIME);
+    ask_and_leave("slow-a", 0);
+    ask_and_leave("slow-b", 1);
     CHECK_EQUAL(resolve("c", WEIR_FOREVER), 2);
-    test_await(&names.inside, 2);
     return 0;
 }
 
