@@ -15,6 +15,7 @@
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>
+#include <weir/child.h>
 #include <weir/descriptor.h>
 #include <weir/dial.h>
 #include <weir/events.h>
@@ -38,6 +39,7 @@
 #include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
+#include <weir/stream.h>
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>

@@ -40,6 +40,9 @@ enum weir_feature {
     WEIR_FEATURE_FTRUNCATE = 1 << 5,      /* IORING_OP_FTRUNCATE, Linux 6.9 */
     WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,     /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
     WEIR_FEATURE_NO_IOWAIT = 1 << 7,      /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_BUFFER_RING = 1 << 8,    /* provided buffers for receives, Linux 5.19 */
+    WEIR_FEATURE_MULTISHOT_RECV = 1 << 9, /* one receive with many results, Linux 6.0 */
+    WEIR_FEATURE_SEND_ZC = 1 << 10,       /* IORING_OP_SEND_ZC, Linux 6.0 */
     WEIR_FEATURE_NAPI = 1 << 22,          /* napi_busy_poll_ns, Linux 6.9 */
     WEIR_FEATURE_CLONE_BUFFERS = 1 << 23, /* loops share registered buffers, Linux 6.13 */
 };
@@ -114,6 +117,14 @@ struct weir_options {
     int64_t resolve_ttl_ns;          /* how long one is kept; 0: 60 s; < 0: not at all */
     int64_t resolve_negative_ttl_ns; /* "no such name"; 0: 2 s; < 0: not at all */
 
+    /*
+     * Receive buffers of weir_stream, per loop: memory that all streams share, taken as bytes
+     * arrive. It is made as it is needed, up to the bound; beyond it, streams receive into memory
+     * of their own. At most 32768 buffers.
+     */
+    unsigned receive_buffer_bytes; /* of one, at least 64; 0: 4 KiB */
+    size_t receive_buffers_bytes;  /* of all; 0: 8 MiB */
+
     uint64_t reserved[5]; /* must be zero */
 };
 
@@ -155,8 +166,9 @@ WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
  */
 WEIR_API int weir_runtime_report(struct weir_report *report);
 
-/* The last failure that was explained to the calling thread, in words: of a start, or in a task, of
- * its last weir_buffer_register; "" when there was none. */
+/* The last failure that was explained to the calling thread, in words: of a start (a runtime, a
+ * child process, a subscription, a watch), or in a task, of its last weir_buffer_register; "" when
+ * there was none. In a task: to be read before it parks again. */
 WEIR_API const char *weir_last_error(void) WEIR_ANY_THREAD;
 
 WEIR_END

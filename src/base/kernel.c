@@ -6,9 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <net/if.h>
-#include <netdb.h>
-#include <stdatomic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,6 +322,11 @@ int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t 
     return or_error(getsockopt(fd, level, name, value, value_bytes));
 }
 
+int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes)
+{
+    return or_error(getpeername(fd, address, address_bytes));
+}
+
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes)
 {
     return or_error(getsockname(fd, address, address_bytes));
@@ -352,6 +355,20 @@ int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count)
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
 {
     return bytes_or_error(writev(fd, vectors, count));
+}
+
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count)
+{
+    return or_error(poll(polls, count, 0));
+}
+
+int weir__kernel_poll(int fd, short events)
+{
+    struct pollfd look = { .fd = fd, .events = events };
+
+    if (poll(&look, 1, 0) < 0)
+        return -errno;
+    return look.revents & POLLNVAL ? -EBADF : look.revents;
 }
 
 int weir__kernel_close(int fd)
@@ -384,14 +401,25 @@ int weir__kernel_set_flags(int fd, int flags)
     return or_error(fcntl(fd, F_SETFL, flags));
 }
 
+void *weir__kernel_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, bytes, MADV_DONTFORK);
+    return memory;
+}
+
+void weir__kernel_unmap(void *memory, size_t bytes)
+{
+    munmap(memory, bytes);
+}
+
 int weir__kernel_set_cloexec(int fd)
 {
     return or_error(fcntl(fd, F_SETFD, FD_CLOEXEC));
-}
-
-int weir__kernel_dup(int fd)
-{
-    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 int weir__kernel_epoll_create(void)
@@ -406,62 +434,45 @@ int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events)
     return or_error(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
 }
 
-static const struct weir__kernel_names c_library = {
-    .getaddrinfo = getaddrinfo,
-    .freeaddrinfo = freeaddrinfo,
-};
-
-/* Tests change it while nobody asks; release and acquire all the same, for the threads' sake. */
-static _Atomic(const struct weir__kernel_names *) names = &c_library;
-
-void weir__kernel_set_names(const struct weir__kernel_names *others)
+int weir__kernel_copy_fd(int fd, int least)
 {
-    atomic_store(&names, others ? others : &c_library);
+    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, least));
 }
 
-/* errno counts for EAI_SYSTEM only. */
-static int code_of(int eai, int system_error)
+int weir__kernel_pipe(int pair[2], int flags)
 {
-    switch (eai) {
-    case 0:
-        return 0;
-    case EAI_NONAME:
-    case EAI_NODATA:
-    case EAI_ADDRFAMILY:
-        return -ENOENT;
-    case EAI_SERVICE:
-        return -ESRCH;
-    case EAI_AGAIN:
-        return -EREMOTEIO;
-    case EAI_FAIL:
-        return -EPROTO;
-    case EAI_MEMORY:
-        return -ENOMEM;
-    case EAI_OVERFLOW:
-        return -ENAMETOOLONG;
-    case EAI_SYSTEM:
-        return system_error > 0 ? -system_error : -EREMOTEIO;
-    default: /* EAI_BADFLAGS, EAI_FAMILY, EAI_SOCKTYPE */
-        return -EINVAL;
-    }
+    return or_error(pipe2(pair, flags | O_CLOEXEC));
 }
 
-int weir__kernel_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
-                             struct addrinfo **list)
+int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, const char *const *argv,
+                       const char *const *env)
 {
-    int eai = atomic_load(&names)->getaddrinfo(name, service, hints, list);
-
-    return code_of(eai, errno);
+    return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
+                         (char *const *)env);
 }
 
-void weir__kernel_freeaddrinfo(struct addrinfo *list)
+int weir__kernel_pidfd_open(pid_t pid)
 {
-    atomic_load(&names)->freeaddrinfo(list);
+    return or_error((int)syscall(SYS_pidfd_open, pid, 0));
 }
 
-int weir__kernel_interface_index(const char *name)
+int weir__kernel_pidfd_kill(int pid_fd, int signo)
 {
-    unsigned index = if_nametoindex(name);
+    return or_error((int)syscall(SYS_pidfd_send_signal, pid_fd, signo, NULL, 0));
+}
 
-    return index ? (int)index : -ENODEV;
+int weir__kernel_kill(pid_t pid, int signo)
+{
+    return or_error(kill(pid, signo));
+}
+
+int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options)
+{
+    int error;
+
+    do {
+        error = or_error(waitid(type, (id_t)id, info, options));
+    } while (error == -EINTR);
+    return error;
 }

@@ -25,6 +25,7 @@
 
 struct weir_task;
 struct weir__io;
+struct weir__net;
 struct weir__pool;
 struct weir__resolver;
 struct weir__runtime;
@@ -79,9 +80,14 @@ struct weir__loop {
     struct weir__waiter *asyncs_done; /* the runtime ends, and waits for the last of them */
     bool asyncs_refused;
 
+    /* Selects over I/O: how many are left of sixteen, and which one looks. */
+    uint8_t looks_left;
+    uint8_t looks_at;
+
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
-    struct weir__io *io; /* the io room's part */
+    struct weir__io *io;   /* the io room's part */
+    struct weir__net *net; /* the net room's part */
     struct weir__heap *heap;
     struct weir__runtime *runtime;
     unsigned index;

@@ -21,6 +21,7 @@
 #include "core/task.h"
 #include "fiber/overflow.h"
 #include "io/io.h"
+#include "net/net.h"
 #include "net/resolve.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
@@ -70,7 +71,7 @@ struct run {
 static int explain(int error, const char *why)
 {
     fprintf(stderr, "weir: cannot start: %s\n", why);
-    return weir__error_explain(error, why);
+    return weir__error_explain(error, "%s", why);
 }
 
 /* Under the mutex. */
@@ -195,8 +196,10 @@ static void serve(struct run *run, unsigned index)
         weir__wait_park(&loop->main_task->wait, INT64_MAX, WEIR__PARK_RELEASE);
     }
     weir__async_stop(loop);
+    weir__io_stop(loop);
     meet(&run->meeting);
     wait_for_outsiders(&run->runtime);
+    weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
 }
@@ -212,6 +215,11 @@ static int start_loop(struct run *run, unsigned index, char *why)
     if (error < 0)
         return error;
     error = weir__io_init(loop);
+    if (error >= 0) {
+        error = weir__net_init(loop);
+        if (error < 0)
+            weir__io_term(loop);
+    }
     if (error < 0) {
         snprintf(why, WHY_BYTES, "out of memory for a loop's own structures");
         weir__loop_term(loop);
@@ -237,6 +245,7 @@ static void run_loop(struct run *run, unsigned index)
     if (!atomic_load(&run->error)) {
         serve(run, index);
     } else if (error >= 0) {
+        weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }
