@@ -72,6 +72,7 @@ static const struct contender file[] = {
 static const struct contender storm[] = {
     { "raw", .storm = raw_storm },
     { "weir", .storm = weir_storm, WEIR_ON_ALL_CPUS },
+    { "weir-pool", .storm = weir_pool_storm, WEIR_ON_ALL_CPUS },
     { "threads", .storm = threads_storm, .threads = THREADS_DEFAULT },
     { "threads-best", .storm = threads_storm, .threads = THREADS_BEST },
     { "libuv", .storm = uv_peer_storm, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },

@@ -4,10 +4,45 @@
 #include "io/attribute.h"
 
 #include "base/kernel.h"
+#include "io/at_hand.h"
+#include "io/descriptor.h"
 
 #include <weir/attribute.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* Whether dir_fd itself is asked for, and is a file that weir knows to be on a local disk or in
+ * memory: its inode is at hand. */
+static bool is_known_file(const struct weir__op *op)
+{
+    const char *path = op->address;
+
+    if (*path != '\0' || !(op->flags & AT_EMPTY_PATH))
+        return false;
+    switch (weir__descriptor_kind(op->fd)) {
+    case WEIR__FD_DISK:
+    case WEIR__FD_DIRECT:
+    case WEIR__FD_MEMORY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int64_t weir__attribute_attempt_statx(struct weir__op *op)
+{
+    int look = op->flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+
+    if (op->flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC))
+        return -EAGAIN;
+    if (is_known_file(op))
+        return weir__attribute_call_statx(op);
+    if (!weir__at_hand_pays(op))
+        return -EAGAIN;
+    return weir__at_hand_statx(op->fd, op->address, look, (unsigned)op->mode, op->other_address);
+}
 
 int64_t weir__attribute_call_statx(struct weir__op *op)
 {

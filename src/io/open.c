@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opening. A path may lead to a cold disk, a dead server or a FIFO, so it is the pool's business;
- * except for what is proven to be at hand: a path that the dentry cache resolves (openat2 with
- * RESOLVE_CACHED) to a file or directory on a local disk. That is looked at through O_PATH first,
- * since to open a FIFO or a device is an effect already: a writer who waits for a reader would see
- * one come and go.
+ * except for what is proven to be at hand (at_hand.h): a file or directory on a local disk. It is
+ * looked at before it is opened, since to open a FIFO or a device is an effect already: a writer
+ * who waits for a reader would see one come and go.
  */
 #include "base/kernel.h"
 #include "core/loop.h"
+#include "io/at_hand.h"
 #include "io/descriptor.h"
 #include "io/file.h"
 
@@ -19,28 +19,21 @@
 /* What makes or empties files goes to the disk; with O_PATH nothing is opened at all. */
 enum { POOL_FLAGS = O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) };
 
-/* Whether a path is at hand and leads to what opens at once. Device 0 stands for file systems
- * without a disk of their own: remote, stacked or in user space, which may ask anybody. */
+/* Whether a path is at hand and leads to what opens at once. */
 static bool at_hand(const struct weir__op *op)
 {
-    int look = O_PATH | O_CLOEXEC | (op->flags & (O_NOFOLLOW | O_DIRECTORY));
-    int fd = weir__kernel_open_cached(op->fd, op->address, look);
+    int look = op->flags & (O_NOFOLLOW | O_DIRECTORY);
     struct statx file;
-    int error;
 
-    if (fd < 0)
-        return false;
-    error = weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &file);
-    weir__kernel_close(fd);
-    return error >= 0 && (S_ISREG(file.stx_mode) || S_ISDIR(file.stx_mode)) &&
-           file.stx_dev_major != 0;
+    return weir__at_hand_statx(op->fd, op->address, look, STATX_TYPE, &file) >= 0 &&
+           (S_ISREG(file.stx_mode) || S_ISDIR(file.stx_mode));
 }
 
 int64_t weir__file_attempt_openat(struct weir__op *op)
 {
     int fd;
 
-    if ((op->flags & POOL_FLAGS) || !at_hand(op))
+    if ((op->flags & POOL_FLAGS) || !weir__at_hand_pays(op) || !at_hand(op))
         return -EAGAIN;
     /* O_NONBLOCK, so that a lease is not waited for, nor a FIFO that has taken the name since. */
     fd = weir__kernel_open_cached(op->fd, op->address, op->flags | O_CLOEXEC | O_NONBLOCK);
