@@ -17,6 +17,7 @@
 #include <weir/chan.h>
 #include <weir/child.h>
 #include <weir/descriptor.h>
+#include <weir/embed.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
@@ -33,6 +34,7 @@
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/signal.h>
 #include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
