@@ -21,6 +21,7 @@
 #include "core/task.h"
 #include "fiber/overflow.h"
 #include "io/io.h"
+#include "net/net.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
 #include "runtime/report.h"
@@ -168,6 +169,11 @@ static int start_loop(struct weir__run *run, unsigned index, char *why)
     if (error < 0)
         return error;
     error = weir__io_init(loop);
+    if (error >= 0) {
+        error = weir__net_init(loop);
+        if (error < 0)
+            weir__io_term(loop);
+    }
     if (error < 0) {
         snprintf(why, WEIR__WHY_BYTES, "out of memory for a loop's own structures");
         weir__loop_term(loop);
@@ -193,6 +199,7 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
     if (!atomic_load(&run->error))
         return 0;
     if (error >= 0) {
+        weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }
@@ -206,8 +213,10 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
     struct weir__loop *loop = run->loops[index];
 
     weir__async_stop(loop);
+    weir__io_stop(loop);
     meet(&run->meeting);
     wait_for_outsiders(&run->runtime);
+    weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
     if (!run->runtime.options.no_overflow_handler)
