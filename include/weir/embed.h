@@ -12,7 +12,8 @@
  * foreign loop; for a task of loop 0 it would wait for ever. So call with WEIR_NOW there.
  *
  * The kernel completes I/O on the thread, so the foreign wait may return EINTR, as after a signal,
- * before it finds the descriptor readable. While it is open, the thread blocks SIGPIPE; a CPU mask or pinning of the options binds it.
+ * before it finds the descriptor readable. While it is open, the thread blocks SIGPIPE; a CPU mask
+ * or pinning of the options binds it.
  *
  * Example:
  *     struct weir_embed *embed;
