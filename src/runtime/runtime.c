@@ -22,6 +22,7 @@
 #include "fiber/overflow.h"
 #include "io/io.h"
 #include "net/net.h"
+#include "net/resolve.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
 #include "runtime/report.h"
@@ -402,11 +403,16 @@ static int prepare(struct weir__run *run)
     error = weir__pool_create_cpu(&run->runtime.cpu_pool, &run->runtime.options);
     if (error < 0)
         goto destroy_pool;
+    error = weir__resolver_create(&run->runtime.resolver, &run->runtime.options);
+    if (error < 0)
+        goto destroy_cpu_pool;
     if (!run->runtime.options.no_overflow_handler)
         error = weir__overflow_install(current_stack);
     if (error >= 0)
         return 0;
 
+    weir__resolver_destroy(run->runtime.resolver);
+destroy_cpu_pool:
     weir__pool_destroy(run->runtime.cpu_pool);
 destroy_pool:
     weir__pool_destroy(run->runtime.pool);
@@ -470,6 +476,7 @@ int weir__run_destroy(struct weir__run *run)
 
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
+    weir__resolver_destroy(run->runtime.resolver);
     weir__pool_destroy(run->runtime.cpu_pool);
     weir__pool_destroy(run->runtime.pool);
     destroy_loops(run);
