@@ -49,6 +49,7 @@
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>
+#include <weir/watch.h>
 #include <weir/whole.h>
 
 #endif
