@@ -16,6 +16,7 @@
 #include <weir/chain.h>
 #include <weir/chan.h>
 #include <weir/child.h>
+#include <weir/datagram.h>
 #include <weir/descriptor.h>
 #include <weir/events.h>
 #include <weir/file.h>
@@ -34,10 +35,12 @@
 #include <weir/scope.h>
 #include <weir/select.h>
 #include <weir/socket.h>
+#include <weir/socket_option.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>
+#include <weir/unix.h>
 
 #endif

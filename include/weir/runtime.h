@@ -40,6 +40,7 @@ enum weir_feature {
     WEIR_FEATURE_FTRUNCATE = 1 << 5,      /* IORING_OP_FTRUNCATE, Linux 6.9 */
     WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,     /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
     WEIR_FEATURE_NO_IOWAIT = 1 << 7,      /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_UDP_SEGMENT = 1 << 12,   /* the kernel cuts datagrams, Linux 4.18 */
     WEIR_FEATURE_NAPI = 1 << 22,          /* napi_busy_poll_ns, Linux 6.9 */
     WEIR_FEATURE_CLONE_BUFFERS = 1 << 23, /* loops share registered buffers, Linux 6.13 */
 };

@@ -20,6 +20,7 @@ static const struct {
     { WEIR_FEATURE_FTRUNCATE, " ftruncate", "" },
     { WEIR_FEATURE_IOWQ_LIMIT, " iowq-limit", "" },
     { WEIR_FEATURE_NO_IOWAIT, " no-iowait", "" },
+    { WEIR_FEATURE_UDP_SEGMENT, " udp-segment", "" },
     { WEIR_FEATURE_NAPI, " napi", "" },
     { WEIR_FEATURE_CLONE_BUFFERS, " clone-buffers", "" },
 };
