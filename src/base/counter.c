@@ -38,9 +38,15 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_RING_SUBMITTED] = "ring_submitted",
     [WEIR_RING_COMPLETED] = "ring_completed",
     [WEIR_RING_OVERFLOWS] = "ring_overflows",
+    [WEIR_RECEIVE_BUFFERS_NOW] = "receive_buffers_now",
+    [WEIR_RECEIVE_BUFFERS_MAX] = "receive_buffers_max",
+    [WEIR_RECEIVE_BUFFERS_MISSING] = "receive_buffers_missing",
+    [WEIR_STREAMS_STARVED] = "streams_starved",
     [WEIR_OPS_REGISTERED] = "ops_registered",
     [WEIR_BUFFERS_NOW] = "buffers_now",
     [WEIR_BUFFER_BYTES_NOW] = "buffer_bytes_now",
+    [WEIR_OPS_REFUSED] = "ops_refused",
+    [WEIR_OPS_REROUTED] = "ops_rerouted",
 };
 
 const char *weir_counter_name(int counter)

@@ -121,6 +121,20 @@ int weir__kernel_statfs(const char *path, struct statfs *result)
     return or_error(statfs(path, result));
 }
 
+int weir__kernel_direct_alignment(int fd, unsigned *memory_bytes, unsigned *offset_bytes)
+{
+    struct statx file;
+    int error = weir__kernel_statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &file);
+
+    if (error < 0)
+        return error;
+    if (!(file.stx_mask & STATX_DIOALIGN) || !file.stx_dio_mem_align || !file.stx_dio_offset_align)
+        return -EOPNOTSUPP;
+    *memory_bytes = file.stx_dio_mem_align;
+    *offset_bytes = file.stx_dio_offset_align;
+    return 0;
+}
+
 int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags)
 {
     return or_error(faccessat(dir_fd, path, mode, flags));
@@ -373,6 +387,11 @@ int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
     return bytes_or_error(writev(fd, vectors, count));
 }
 
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count)
+{
+    return or_error(poll(polls, count, 0));
+}
+
 int weir__kernel_poll(int fd, short events)
 {
     struct pollfd look = { .fd = fd, .events = events };
@@ -417,14 +436,25 @@ int weir__kernel_set_flags(int fd, int flags)
     return or_error(fcntl(fd, F_SETFL, flags));
 }
 
+void *weir__kernel_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, bytes, MADV_DONTFORK);
+    return memory;
+}
+
+void weir__kernel_unmap(void *memory, size_t bytes)
+{
+    munmap(memory, bytes);
+}
+
 int weir__kernel_set_cloexec(int fd)
 {
     return or_error(fcntl(fd, F_SETFD, FD_CLOEXEC));
-}
-
-int weir__kernel_dup(int fd)
-{
-    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 int weir__kernel_epoll_create(void)

@@ -17,9 +17,11 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+struct pollfd;
 struct flock;
 struct open_how;
 struct mmsghdr;
+struct addrinfo;
 struct stat;
 struct statfs;
 struct statx;
@@ -49,6 +51,8 @@ int64_t weir__kernel_getdents(int fd, void *buffer, size_t bytes); /* getdents64
 
 /* What a file is. */
 int weir__kernel_statfs(const char *path, struct statfs *result);
+/* What direct I/O must be aligned to. -EOPNOTSUPP: nobody says, or there is none. */
+int weir__kernel_direct_alignment(int fd, unsigned *memory_bytes, unsigned *offset_bytes);
 int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags);
 int weir__kernel_fchmod(int fd, mode_t mode);
 int weir__kernel_fchmodat(int dir_fd, const char *path, mode_t mode, int flags);
@@ -108,6 +112,7 @@ int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *addres
 int weir__kernel_populate(void *base, size_t bytes); /* MADV_POPULATE_WRITE, Linux 5.14 */
 
 /* Any descriptor. */
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count); /* poll(2), without waiting */
 int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
 int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
@@ -121,7 +126,6 @@ int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
 int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
 int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
-int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
 int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
 int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
@@ -135,5 +139,26 @@ int weir__kernel_pidfd_open(pid_t pid);
 int weir__kernel_pidfd_kill(int pid_fd, int signo);
 int weir__kernel_kill(pid_t pid, int signo);
 int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options); /* again on EINTR */
+
+/* Memory. */
+void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */
+void weir__kernel_unmap(void *memory, size_t bytes);
+
+/*
+ * Names. getaddrinfo(3) reads files and asks servers, for as long as a minute: for pool threads
+ * only. Returns 0 or a code as <weir/resolve.h> has them.
+ */
+int weir__kernel_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                             struct addrinfo **list);
+void weir__kernel_freeaddrinfo(struct addrinfo *list);
+int weir__kernel_interface_index(const char *name); /* -ENODEV */
+
+/* For tests: who is asked instead of the C library; NULL: the C library again. */
+struct weir__kernel_names {
+    int (*getaddrinfo)(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **list); /* returns EAI_* */
+    void (*freeaddrinfo)(struct addrinfo *list);
+};
+void weir__kernel_set_names(const struct weir__kernel_names *names);
 
 #endif

@@ -25,7 +25,9 @@
 
 struct weir_task;
 struct weir__io;
+struct weir__net;
 struct weir__pool;
+struct weir__resolver;
 struct weir__runtime;
 struct weir__waiter;
 
@@ -84,7 +86,8 @@ struct weir__loop {
 
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
-    struct weir__io *io; /* the io room's part */
+    struct weir__io *io;   /* the io room's part */
+    struct weir__net *net; /* the net room's part */
     struct weir__heap *heap;
     struct weir__runtime *runtime;
     unsigned index;
@@ -105,6 +108,7 @@ struct weir__runtime {
     struct weir_options options;
     struct weir__pool *pool;     /* for what blocks */
     struct weir__pool *cpu_pool; /* for long computations */
+    struct weir__resolver *resolver;
     struct weir_report report;
 };
 

@@ -73,7 +73,8 @@ static void let_go(struct weir__loop *loop, struct weir__op *op)
 /* The kernel's word on an op that was asked to end. */
 static int64_t kernel_result(struct weir__op *op)
 {
-    bool ended_early = op->result == -ECANCELED || op->result == -EINTR;
+    bool refused = op->result == -EAGAIN && op->row->refused;
+    bool ended_early = op->result == -ECANCELED || op->result == -EINTR || refused;
 
     if (!ended_early || !op->reason)
         return op->result;
@@ -111,6 +112,8 @@ static void op_completed(struct weir__completion *completion, int result, uint32
 
     if (WEIR_LIKELY(!(flags & IORING_CQE_F_NOTIF)))
         op->result = result;
+    else
+        op->notice = result;
     if (WEIR_LIKELY(!(flags & IORING_CQE_F_MORE)))
         completion_came(op);
 }
@@ -273,9 +276,10 @@ static int64_t try_inline(struct weir__loop *loop, struct weir__op *op,
 static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
 {
     const struct weir__op_row *row = op->row;
+    int64_t result;
 
     if (row->attempt) {
-        int64_t result = try_inline(loop, op, row->attempt);
+        result = try_inline(loop, op, row->attempt);
 
         if (result != -EAGAIN)
             return result;
@@ -286,7 +290,10 @@ static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
     case WEIR__ROUTE_INLINE:
         return with_attempt(op, run_inline(loop, op));
     case WEIR__ROUTE_RING:
-        return with_attempt(op, run_on_ring(loop, op));
+        result = run_on_ring(loop, op);
+        if (row->refused && row->refused(op))
+            result = run_on_pool(loop, op);
+        return with_attempt(op, result);
     default:
         return with_attempt(op, run_on_pool(loop, op));
     }
@@ -294,7 +301,9 @@ static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
 
 static int learn_kind(void *arg)
 {
-    return weir__descriptor_learn(((struct weir__op *)arg)->fd);
+    struct weir__op *op = arg;
+
+    return weir__descriptor_learn(op->fd, op->wait->loop->ring.features);
 }
 
 /* Takes part in a descriptor's life, or says why not. */
@@ -321,7 +330,9 @@ static int hold(struct weir__loop *loop, struct weir__op *op)
         leave(loop, op->fd, row->holds);
         return error;
     }
-    weir__list_append(&loop->io->ops, &op->link);
+    weir__list_append(row->holds_other ? weir__io_ops_of_two(loop->io)
+                                       : weir__io_ops(loop->io, op->fd),
+                      &op->link);
     if (row->holds == WEIR__HOLDS_FILE && !row->is_release &&
         WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
@@ -379,11 +390,13 @@ int weir__op_start(enum weir__op_id id, struct weir__op *op)
     op->reason = 0;
     op->cancel_sent = false;
     WEIR_DEBUG_ASSERT(op->row->class == WEIR__CLASS_UNBOUNDED);
-    WEIR_DEBUG_ASSERT(op->row->holds == WEIR__HOLDS_POLLABLE);
+    WEIR_DEBUG_ASSERT(op->row->holds >= WEIR__HOLDS_POLLABLE);
     weir__list_init(&op->link);
-    error = hold(loop, op);
-    if (error < 0)
+    error = weir__task_is_interrupted(loop->current) ? -ECANCELED : hold(loop, op);
+    if (WEIR_UNLIKELY(error < 0)) {
+        count_failure(loop, op, error);
         return error;
+    }
     count_route(loop, op, WEIR__ROUTE_RING);
     sqe = weir__ring_sqe(&loop->ring);
     op->row->prep(op, sqe);

@@ -13,6 +13,8 @@
 #define GIB (KIB * KIB * KIB)
 #define MS  INT64_C(1000000)
 
+enum { RECEIVE_BUFFERS_MAX = 32768 }; /* the entries that the kernel allows */
+
 enum kind { KIND_UNSIGNED, KIND_SIZE, KIND_INT64 };
 
 #define FIELD(name) #name, offsetof(struct weir_options, name)
@@ -33,6 +35,8 @@ static const struct row {
     { FIELD(stack_bytes), KIND_SIZE, 64 * KIB, 16 * KIB, GIB },
     { FIELD(stack_total_bytes), KIND_SIZE, 0, 16 * KIB, INT64_MAX },
     { FIELD(stacks_kept), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(receive_buffer_bytes), KIND_UNSIGNED, 4 * KIB, 64, 1 << 20 },
+    { FIELD(receive_buffers_bytes), KIND_SIZE, 8 * KIB *KIB, 64, 32 * GIB },
     { FIELD(submission_limit), KIND_UNSIGNED, 64, 1, 1 << 20 },
     { FIELD(submission_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(pool_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
@@ -43,6 +47,13 @@ static const struct row {
     { FIELD(cpu_threads), KIND_UNSIGNED, 0, 1, 1024 },
     { FIELD(cpu_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(cpu_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(resolve_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
+    { FIELD(resolve_threads_max), KIND_UNSIGNED, 8, 1, 1024 },
+    { FIELD(resolve_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(resolve_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(resolve_answers), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(resolve_ttl_ns), KIND_INT64, 60000 * MS, INT64_MIN, INT64_MAX },
+    { FIELD(resolve_negative_ttl_ns), KIND_INT64, 2000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
 };
@@ -103,12 +114,18 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "ring_entries", "is not a power of two");
     if (options->without_features & ~weir__report_features())
         return refuse(why, why_bytes, "without_features", "has a bit that names no feature");
+    if (options->receive_buffers_bytes / options->receive_buffer_bytes - 1 >= RECEIVE_BUFFERS_MAX)
+        return refuse(why, why_bytes, "receive_buffers_bytes", "is not 1 to 32768 buffers");
     if (options->submission_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "submission_when_full", "is no enum weir_when_full");
     if (options->pool_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "pool_when_full", "is no enum weir_when_full");
     if (options->cpu_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "cpu_when_full", "is no enum weir_when_full");
+    if (options->resolve_when_full > WEIR_WHEN_FULL_EXPIRE)
+        return refuse(why, why_bytes, "resolve_when_full", "is no enum weir_when_full");
+    if (options->resolve_threads_min > options->resolve_threads_max)
+        return refuse(why, why_bytes, "resolve_threads_min", "is above resolve_threads_max");
     if (options->pool_threads_min > options->pool_threads_max)
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     if (options->prefault_stacks > options->tasks_per_loop)
@@ -138,14 +155,14 @@ int weir__options_fill(struct weir_options *options, const struct weir_options *
     error = fill_rows(options, why, why_bytes);
     if (error >= 0)
         error = check_rest(options, why, why_bytes);
+    if (!options->cpu_threads) /* they are not bound to the loops' CPUs */
+        options->cpu_threads = usable_cpus(machine);
     if (error >= 0 && options->loop_cpus)
         error = weir__machine_restrict(machine, options->loop_cpus, why, why_bytes);
     if (error < 0)
         return error;
     if (!options->loop_count)
         options->loop_count = one_loop ? 1 : usable_cpus(machine);
-    if (!options->cpu_threads)
-        options->cpu_threads = usable_cpus(machine);
     if (machine->quota_cpus || (machine->cpu_count == 1 && !machine->restricted) ||
         options->loop_count > machine->cpu_count)
         options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */

@@ -21,6 +21,10 @@ static const struct {
     { WEIR_FEATURE_IOWQ_LIMIT, " iowq-limit", "" },
     { WEIR_FEATURE_NO_IOWAIT, " no-iowait", "" },
     { WEIR_FEATURE_UDP_SEGMENT, " udp-segment", "" },
+    { WEIR_FEATURE_DIOALIGN, " dio-align", "" },
+    { WEIR_FEATURE_BUFFER_RING, " buffer-ring", "" },
+    { WEIR_FEATURE_MULTISHOT_RECV, " multishot-recv", "" },
+    { WEIR_FEATURE_SEND_ZC, " send-zc", "" },
     { WEIR_FEATURE_NAPI, " napi", "" },
     { WEIR_FEATURE_CLONE_BUFFERS, " clone-buffers", "" },
 };

@@ -21,6 +21,8 @@
 #include "core/task.h"
 #include "fiber/overflow.h"
 #include "io/io.h"
+#include "net/net.h"
+#include "net/resolve.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
 #include "runtime/report.h"
@@ -194,8 +196,10 @@ static void serve(struct run *run, unsigned index)
         weir__wait_park(&loop->main_task->wait, INT64_MAX, WEIR__PARK_RELEASE);
     }
     weir__async_stop(loop);
+    weir__io_stop(loop);
     meet(&run->meeting);
     wait_for_outsiders(&run->runtime);
+    weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
 }
@@ -211,6 +215,11 @@ static int start_loop(struct run *run, unsigned index, char *why)
     if (error < 0)
         return error;
     error = weir__io_init(loop);
+    if (error >= 0) {
+        error = weir__net_init(loop);
+        if (error < 0)
+            weir__io_term(loop);
+    }
     if (error < 0) {
         snprintf(why, WHY_BYTES, "out of memory for a loop's own structures");
         weir__loop_term(loop);
@@ -236,6 +245,7 @@ static void run_loop(struct run *run, unsigned index)
     if (!atomic_load(&run->error)) {
         serve(run, index);
     } else if (error >= 0) {
+        weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }
@@ -378,13 +388,17 @@ static int run_all(struct run *run)
     error = weir__pool_create_cpu(&run->runtime.cpu_pool, &run->runtime.options);
     if (error < 0)
         goto destroy_pool;
+    error = weir__resolver_create(&run->runtime.resolver, &run->runtime.options);
+    if (error < 0)
+        goto destroy_cpu_pool;
     if (handles_overflow)
         error = weir__overflow_install(current_stack);
     if (error < 0)
-        goto destroy_cpu_pool;
+        goto destroy_resolver;
     run_loops(run);
     if (handles_overflow)
         weir__overflow_uninstall();
+    weir__resolver_destroy(run->runtime.resolver);
     weir__pool_destroy(run->runtime.cpu_pool);
     weir__pool_destroy(run->runtime.pool);
     destroy_loops(run);
@@ -393,6 +407,8 @@ static int run_all(struct run *run)
         error = run->result;
     return run->why[0] ? explain(error, run->why) : error;
 
+destroy_resolver:
+    weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
     weir__pool_destroy(run->runtime.cpu_pool);
 destroy_pool:
