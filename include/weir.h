@@ -23,6 +23,7 @@
 #include <weir/dial.h>
 #include <weir/direct.h>
 #include <weir/directory.h>
+#include <weir/embed.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
@@ -41,6 +42,7 @@
 #include <weir/scope.h>
 #include <weir/select.h>
 #include <weir/service.h>
+#include <weir/signal.h>
 #include <weir/socket.h>
 #include <weir/socket_option.h>
 #include <weir/stage.h>

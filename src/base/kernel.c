@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -485,6 +486,11 @@ int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_a
 {
     return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
                          (char *const *)env);
+}
+
+int weir__kernel_signalfd(const sigset_t *signals)
+{
+    return or_error(signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int weir__kernel_pidfd_open(pid_t pid)

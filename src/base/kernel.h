@@ -134,7 +134,8 @@ int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
 /* Processes. */
 int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes, const char *const *argv,
-                       const char *const *env); /* posix_spawnp */
+                       const char *const *env);     /* posix_spawnp */
+int weir__kernel_signalfd(const sigset_t *signals); /* close-on-exec, non-blocking */
 int weir__kernel_pidfd_open(pid_t pid);
 int weir__kernel_pidfd_kill(int pid_fd, int signo);
 int weir__kernel_kill(pid_t pid, int signo);
