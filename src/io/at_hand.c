@@ -8,6 +8,7 @@
 
 #include "base/kernel.h"
 #include "core/loop.h"
+#include "io/descriptor.h"
 #include "pool/pool.h"
 
 #include <errno.h>
@@ -22,7 +23,6 @@ bool weir__at_hand_pays(const struct weir__op *op)
 {
     const struct weir__loop *loop = weir__loop_current;
     const struct weir__mail *ready = loop->ready.head;
-
     enum weir__pool_load load = weir__pool_load(loop->runtime->pool);
 
     if (op->deadline_ns == WEIR_NOW || load == WEIR__POOL_CROWDED)
@@ -42,7 +42,8 @@ int weir__at_hand_statx(int dir_fd, const char *path, int open_flags, unsigned m
         return -EAGAIN; /* whatever it is, the pool's call decides */
     error = weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, file);
     weir__kernel_close(fd);
-    /* Device 0 stands for file systems without a disk of their own: remote, stacked or in user
-     * space, which may ask anybody. */
-    return error < 0 || file->stx_dev_major == 0 ? -EAGAIN : 0;
+    /* Elsewhere (remote, stacked, in user space) anybody may be asked. */
+    if (error < 0 || !weir__descriptor_is_local(file->stx_dev_major, file->stx_dev_minor))
+        return -EAGAIN;
+    return 0;
 }

@@ -13,41 +13,54 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* Whether dir_fd itself is asked for, and is a file that weir knows to be on a local disk or in
- * memory: its inode is at hand. */
-static bool is_known_file(const struct weir__op *op)
+/* Of an open file on a local disk, or in memory. */
+static int64_t attempt_open_file(struct weir__op *op)
 {
-    const char *path = op->address;
+    enum weir__fd_kind kind = weir__descriptor_kind(op->fd);
 
-    if (*path != '\0' || !(op->flags & AT_EMPTY_PATH))
-        return false;
-    switch (weir__descriptor_kind(op->fd)) {
-    case WEIR__FD_DISK:
-    case WEIR__FD_DIRECT:
-    case WEIR__FD_MEMORY:
-        return true;
-    default:
-        return false;
-    }
+    if (kind != WEIR__FD_DISK && kind != WEIR__FD_DIRECT && kind != WEIR__FD_MEMORY)
+        return -EAGAIN;
+    return weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode,
+                              op->other_address);
 }
 
 int64_t weir__attribute_attempt_statx(struct weir__op *op)
 {
+    const int known_flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
     int look = op->flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+    const char *path = op->address;
 
-    if (op->flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC))
+    if (!*path)
+        return op->flags & AT_EMPTY_PATH ? attempt_open_file(op) : -EAGAIN;
+    if ((op->flags & ~known_flags) || !weir__at_hand_pays(op))
         return -EAGAIN;
-    if (is_known_file(op))
-        return weir__attribute_call_statx(op);
-    if (!weir__at_hand_pays(op))
-        return -EAGAIN;
-    return weir__at_hand_statx(op->fd, op->address, look, (unsigned)op->mode, op->other_address);
+    return weir__at_hand_statx(op->fd, path, look, (unsigned)op->mode, op->other_address);
+}
+
+/* The next look at this device may be inline. */
+static void learn_device(const struct weir__op *op)
+{
+    const struct statx *result = op->other_address;
+    int fd;
+
+    if (!result->stx_dev_major ||
+        weir__descriptor_is_local(result->stx_dev_major, result->stx_dev_minor))
+        return;
+    fd = weir__kernel_openat(op->fd, op->address, O_PATH | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    weir__descriptor_learn_device(fd);
+    weir__kernel_close(fd);
 }
 
 int64_t weir__attribute_call_statx(struct weir__op *op)
 {
-    return weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode,
-                              op->other_address);
+    int result =
+        weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode, op->other_address);
+
+    if (result >= 0)
+        learn_device(op);
+    return result;
 }
 
 int weir_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *result,

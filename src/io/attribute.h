@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The rows on what a file is. `fd` is the file, or the directory of the path in `address`. All run
- * on the pool, but for what is at hand. */
+ * on the pool. */
 #ifndef WEIR_IO_ATTRIBUTE_H
 #define WEIR_IO_ATTRIBUTE_H
 
 #include "io/op.h"
 
+/* What is in memory of a local disk is told at once. */
 int64_t weir__attribute_attempt_statx(struct weir__op *op);
 int64_t weir__attribute_call_statx(struct weir__op *op); /* mode: mask; other_address: result */
 int64_t weir__attribute_call_statfs(struct weir__op *op);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opening. A path may lead to a cold disk, a dead server or a FIFO, so it is the pool's business;
- * except for what is proven to be at hand (at_hand.h): a file or directory on a local disk. It is
- * looked at before it is opened, since to open a FIFO or a device is an effect already: a writer
- * who waits for a reader would see one come and go.
+ * except for what is proven to be at hand: a path that the dentry cache resolves (openat2 with
+ * RESOLVE_CACHED) to a file or directory on a local disk. That is looked at through O_PATH first,
+ * since to open a FIFO or a device is an effect already: a writer who waits for a reader would see
+ * one come and go.
  */
 #include "base/kernel.h"
 #include "core/loop.h"

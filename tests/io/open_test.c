@@ -128,6 +128,7 @@ static int at_hand_body(void *arg)
     CHECK_EQUAL(weir_close(fd), 0);
     if (major(file.st_dev) == 0)
         return NO_SUCH_DISK;
+    CHECK_EQUAL(look("file", WEIR_FOREVER), 0); /* and learns that the disk is a local one */
     CHECK_EQUAL(look("file", WEIR_FOREVER), 0);
     CHECK_EQUAL(routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE), 1);
     CHECK_EQUAL(look("nowhere", WEIR_FOREVER), -ENOENT);
