@@ -17,6 +17,7 @@
 #include <weir/chan.h>
 #include <weir/child.h>
 #include <weir/copy.h>
+#include <weir/datagram.h>
 #include <weir/describe.h>
 #include <weir/descriptor.h>
 #include <weir/dial.h>
@@ -43,12 +44,14 @@
 #include <weir/service.h>
 #include <weir/signal.h>
 #include <weir/socket.h>
+#include <weir/socket_option.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/stream.h>
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>
+#include <weir/unix.h>
 #include <weir/watch.h>
 #include <weir/whole.h>
 

@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -303,6 +304,21 @@ int weir__kernel_socket(int domain, int type, int protocol)
     return or_error(socket(domain, type, protocol));
 }
 
+int weir__kernel_socketpair(int domain, int type, int protocol, int pair[2])
+{
+    return or_error(socketpair(domain, type, protocol, pair));
+}
+
+int64_t weir__kernel_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return or_error(recvmmsg(fd, messages, count, flags, NULL));
+}
+
+int64_t weir__kernel_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return or_error(sendmmsg(fd, messages, count, flags));
+}
+
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes)
 {
     return or_error(bind(fd, address, address_bytes));
@@ -385,6 +401,11 @@ int weir__kernel_poll(int fd, short events)
     if (poll(&look, 1, 0) < 0)
         return -errno;
     return look.revents & POLLNVAL ? -EBADF : look.revents;
+}
+
+int weir__kernel_ioctl_number(int fd, unsigned long request, int *number)
+{
+    return or_error(ioctl(fd, request, number));
 }
 
 int weir__kernel_close(int fd)

@@ -3,6 +3,7 @@
 #include "io/attribute.h"
 #include "io/close.h"
 #include "io/copy.h"
+#include "io/datagram.h"
 #include "io/describe.h"
 #include "io/direct.h"
 #include "io/directory.h"
@@ -169,8 +170,8 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
     ROW(REALPATH) = ON_PATH("realpath", "walks a path", weir__path_call_realpath),
     ROW(MKOSTEMP) = ON_PATH("mkostemp", "changes a directory", weir__path_call_mkostemp),
     ROW(MKDTEMP) = ON_PATH("mkdtemp", "changes a directory", weir__path_call_mkdtemp),
-    ROW(STATX) = ON_PATH("statx", "walks a path, reads an inode; the ring uses a hidden thread",
-                         weir__attribute_call_statx),
+    ROW(STATX) = ON_PATH("statx", "inline when cached, on a local disk; else it walks a path",
+                         weir__attribute_call_statx, .attempt = weir__attribute_attempt_statx),
     ROW(STATFS) = ON_PATH("statfs", "a server may be asked", weir__attribute_call_statfs),
     ROW(FSTATFS) = ON_FILE("fstatfs", "a server may be asked", weir__attribute_call_fstatfs),
     ROW(FACCESSAT) = ON_PATH("faccessat", "walks a path", weir__attribute_call_faccessat),
@@ -266,6 +267,33 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
         .prep = weir__socket_prep_sendmsg,
+    },
+    ROW(SOCKETPAIR) = {
+        .name = "socketpair",
+        .why = "answers at once",
+        .route = WEIR__ROUTE_INLINE,
+        .call = weir__socket_call_socketpair,
+    },
+    ROW(RECVMMSG) = {
+        .name = "recvmmsg",
+        .why = "what is there, at most a MiB, in one call; the first one is recvmsg's to wait for",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_recvmmsg,
+    },
+    ROW(SENDMMSG) = {
+        .name = "sendmmsg",
+        .why = "as recvmmsg; sendmsg waits for room",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_sendmmsg,
+    },
+    ROW(MULTICAST) = {
+        .name = "multicast",
+        .why = "waits for the lock of the network's configuration",
+        .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_multicast,
     },
     ROW(SHUTDOWN) = {
         .name = "shutdown",
