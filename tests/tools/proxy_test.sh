@@ -105,7 +105,7 @@ for bound in descriptors connections; do
     echo "ok few $bound"
 done
 
-# --- Asked to stop: what is under way goes on to its end. -------------------------------------------
+# --- Asked to stop: what is under way goes on to its end. ----------------------------------------
 
 start_tool weir-proxy 127.0.0.1:0 "unix:$work/target"
 proxy=$(pgrep -P "$pid")

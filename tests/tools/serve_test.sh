@@ -157,11 +157,12 @@ else
     echo "skipped: load: there is no wrk"
 fi
 
-# --- Asked to stop: who is being served is served to the end. --------------------------------------
+# --- Asked to stop: who is being served is served to the end. ------------------------------------
 
 for client in "${clients[@]}"; do # else they would be waited for
     exec {client}>&-
 done
+rm "$work/got"
 timeout 60 curl --silent --max-time 50 --limit-rate 1M --range 0-2000000 "$base/large" \
     >"$work/got" 2>/dev/null &
 download=$!
