@@ -40,6 +40,8 @@ enum weir_feature {
     WEIR_FEATURE_FTRUNCATE = 1 << 5,      /* IORING_OP_FTRUNCATE, Linux 6.9 */
     WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,     /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
     WEIR_FEATURE_NO_IOWAIT = 1 << 7,      /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_UDP_SEGMENT = 1 << 12,   /* the kernel cuts datagrams, Linux 4.18 */
+    WEIR_FEATURE_DIOALIGN = 1 << 14,      /* alignment asked of files, Linux 6.1 */
     WEIR_FEATURE_BUFFER_RING = 1 << 8,    /* provided buffers for receives, Linux 5.19 */
     WEIR_FEATURE_MULTISHOT_RECV = 1 << 9, /* one receive with many results, Linux 6.0 */
     WEIR_FEATURE_SEND_ZC = 1 << 10,       /* IORING_OP_SEND_ZC, Linux 6.0 */
@@ -106,6 +108,16 @@ struct weir_options {
     int64_t napi_busy_poll_ns; /* 0: never; at most 1 s; the kernel's unit is 1 us, rounded up */
     bool napi_prefer;          /* SO_PREFER_BUSY_POLL: interrupts stay off while it polls */
     unsigned prefault_stacks;  /* 0: pages come as they are touched */
+
+    /* Name resolution: the threads that ask, the queue before them, the answers kept. */
+    unsigned resolve_threads_min; /* from the first question on; 0: 1 */
+    unsigned resolve_threads_max; /* at most 1024; 0: 8 */
+    unsigned resolve_queue_limit; /* questions queued; 0: 1024 */
+    enum weir_when_full resolve_when_full;
+    int64_t resolve_wait_ns;         /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
+    unsigned resolve_answers;        /* kept at most; 0: 1024 */
+    int64_t resolve_ttl_ns;          /* how long one is kept; 0: 60 s; < 0: not at all */
+    int64_t resolve_negative_ttl_ns; /* "no such name"; 0: 2 s; < 0: not at all */
 
     /*
      * Receive buffers of weir_stream, per loop: memory that all streams share, taken as bytes

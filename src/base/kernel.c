@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -118,6 +121,20 @@ int64_t weir__kernel_getdents(int fd, void *buffer, size_t bytes)
 int weir__kernel_statfs(const char *path, struct statfs *result)
 {
     return or_error(statfs(path, result));
+}
+
+int weir__kernel_direct_alignment(int fd, unsigned *memory_bytes, unsigned *offset_bytes)
+{
+    struct statx file;
+    int error = weir__kernel_statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &file);
+
+    if (error < 0)
+        return error;
+    if (!(file.stx_mask & STATX_DIOALIGN) || !file.stx_dio_mem_align || !file.stx_dio_offset_align)
+        return -EOPNOTSUPP;
+    *memory_bytes = file.stx_dio_mem_align;
+    *offset_bytes = file.stx_dio_offset_align;
+    return 0;
 }
 
 int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags)
@@ -287,6 +304,21 @@ int weir__kernel_socket(int domain, int type, int protocol)
     return or_error(socket(domain, type, protocol));
 }
 
+int weir__kernel_socketpair(int domain, int type, int protocol, int pair[2])
+{
+    return or_error(socketpair(domain, type, protocol, pair));
+}
+
+int64_t weir__kernel_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return or_error(recvmmsg(fd, messages, count, flags, NULL));
+}
+
+int64_t weir__kernel_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return or_error(sendmmsg(fd, messages, count, flags));
+}
+
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes)
 {
     return or_error(bind(fd, address, address_bytes));
@@ -371,6 +403,11 @@ int weir__kernel_poll(int fd, short events)
     return look.revents & POLLNVAL ? -EBADF : look.revents;
 }
 
+int weir__kernel_ioctl_number(int fd, unsigned long request, int *number)
+{
+    return or_error(ioctl(fd, request, number));
+}
+
 int weir__kernel_close(int fd)
 {
     return or_error(close(fd));
@@ -422,11 +459,6 @@ int weir__kernel_set_cloexec(int fd)
     return or_error(fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
-int weir__kernel_dup(int fd)
-{
-    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-}
-
 int weir__kernel_epoll_create(void)
 {
     return or_error(epoll_create1(EPOLL_CLOEXEC));
@@ -455,6 +487,26 @@ int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_a
 {
     return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
                          (char *const *)env);
+}
+
+int weir__kernel_inotify_init(void)
+{
+    return or_error(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+}
+
+int weir__kernel_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    return or_error(inotify_add_watch(fd, path, mask));
+}
+
+int weir__kernel_inotify_remove(int fd, int id)
+{
+    return or_error(inotify_rm_watch(fd, id));
+}
+
+int weir__kernel_signalfd(const sigset_t *signals)
+{
+    return or_error(signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int weir__kernel_pidfd_open(pid_t pid)

@@ -20,6 +20,8 @@
 struct pollfd;
 struct flock;
 struct open_how;
+struct mmsghdr;
+struct addrinfo;
 struct stat;
 struct statfs;
 struct statx;
@@ -49,6 +51,8 @@ int64_t weir__kernel_getdents(int fd, void *buffer, size_t bytes); /* getdents64
 
 /* What a file is. */
 int weir__kernel_statfs(const char *path, struct statfs *result);
+/* What direct I/O must be aligned to. -EOPNOTSUPP: nobody says, or there is none. */
+int weir__kernel_direct_alignment(int fd, unsigned *memory_bytes, unsigned *offset_bytes);
 int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags);
 int weir__kernel_fchmod(int fd, mode_t mode);
 int weir__kernel_fchmodat(int dir_fd, const char *path, mode_t mode, int flags);
@@ -91,6 +95,7 @@ int weir__kernel_fcntl_lock(int fd, int command, struct flock *lock); /* F_OFD_*
 
 /* Sockets. */
 int weir__kernel_socket(int domain, int type, int protocol);
+int weir__kernel_socketpair(int domain, int type, int protocol, int pair[2]);
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_connect(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_listen(int fd, int backlog);
@@ -98,6 +103,8 @@ int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_by
 int weir__kernel_shutdown(int fd, int how);
 int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
+int64_t weir__kernel_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int64_t weir__kernel_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
 int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes);
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
@@ -110,6 +117,7 @@ int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
 int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count);
+int weir__kernel_ioctl_number(int fd, unsigned long request, int *number); /* SIOCINQ and kin */
 int weir__kernel_close(int fd);
 int weir__kernel_poll(int fd, short events); /* what is true now, 0 nothing; -EBADF */
 int weir__kernel_fstat(int fd, struct stat *result);
@@ -118,16 +126,19 @@ int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
 int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
 int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
-int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
 int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
 int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
 
-/* Processes. */
+/* Processes, signals, watches. */
 int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes, const char *const *argv,
                        const char *const *env); /* posix_spawnp */
+int weir__kernel_inotify_init(void);            /* close-on-exec, non-blocking */
+int weir__kernel_inotify_add(int fd, const char *path, uint32_t mask);
+int weir__kernel_inotify_remove(int fd, int id);
+int weir__kernel_signalfd(const sigset_t *signals); /* close-on-exec, non-blocking */
 int weir__kernel_pidfd_open(pid_t pid);
 int weir__kernel_pidfd_kill(int pid_fd, int signo);
 int weir__kernel_kill(pid_t pid, int signo);
@@ -136,5 +147,22 @@ int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options); /*
 /* Memory. */
 void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */
 void weir__kernel_unmap(void *memory, size_t bytes);
+
+/*
+ * Names. getaddrinfo(3) reads files and asks servers, for as long as a minute: for pool threads
+ * only. Returns 0 or a code as <weir/resolve.h> has them.
+ */
+int weir__kernel_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                             struct addrinfo **list);
+void weir__kernel_freeaddrinfo(struct addrinfo *list);
+int weir__kernel_interface_index(const char *name); /* -ENODEV */
+
+/* For tests: who is asked instead of the C library; NULL: the C library again. */
+struct weir__kernel_names {
+    int (*getaddrinfo)(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **list); /* returns EAI_* */
+    void (*freeaddrinfo)(struct addrinfo *list);
+};
+void weir__kernel_set_names(const struct weir__kernel_names *names);
 
 #endif

@@ -2,11 +2,17 @@
 /* The table of operations: where each one runs, and why. */
 #include "io/attribute.h"
 #include "io/close.h"
+#include "io/copy.h"
+#include "io/datagram.h"
+#include "io/describe.h"
+#include "io/direct.h"
+#include "io/directory.h"
 #include "io/file.h"
 #include "io/file_lock.h"
 #include "io/path.h"
 #include "io/socket.h"
 #include "io/transfer.h"
+#include "io/whole.h"
 
 /* It counts rows: with as many as ids, and none given twice (a warning), none is missing. */
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
@@ -44,6 +50,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .choose = weir__file_choose_read,
         .quick = weir__file_quick_pread,
         .attempt = weir__file_attempt_pread,
+        .refused = weir__direct_refused_read,
         .prep = weir__file_prep_pread,
         .call = weir__file_call_pread,
     },
@@ -56,6 +63,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_write,
         .attempt = weir__file_attempt_pwrite,
+        .refused = weir__direct_refused_write,
         .prep = weir__file_prep_pwrite,
         .call = weir__file_call_pwrite,
     },
@@ -68,6 +76,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_read,
         .attempt = weir__file_attempt_preadv,
+        .refused = weir__direct_refused_read,
         .prep = weir__file_prep_preadv,
         .call = weir__file_call_preadv,
     },
@@ -80,6 +89,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_write,
         .attempt = weir__file_attempt_pwritev,
+        .refused = weir__direct_refused_write,
         .prep = weir__file_prep_pwritev,
         .call = weir__file_call_pwritev,
     },
@@ -127,6 +137,26 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
                              .choose = weir__file_lock_choose),
     ROW(UNLOCK) = ON_FILE("unlock", "as flock", weir__file_lock_call,
                           .choose = weir__file_lock_choose, .is_release = true),
+    ROW(COPY_FILE_RANGE) = ON_FILE("copy_file_range", "moves data, or waits for a journal",
+                                   weir__copy_call_range, .holds_other = WEIR__HOLDS_FILE),
+    ROW(SPLICE) = {
+        .name = "splice",
+        .why = "each side is waited for on the ring; what then moves may come from a disk",
+        .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_EITHER,
+        .holds_other = WEIR__HOLDS_EITHER,
+        .call = weir__copy_call_splice,
+    },
+    ROW(GETDENTS) = ON_FILE("getdents", "reads a directory; there is no such call on the ring",
+                            weir__directory_call_getdents),
+    ROW(PUBLISH) = ON_FILE("publish", "link, rename and fsync of a directory in one",
+                           weir__whole_call_publish, .holds_other = WEIR__HOLDS_FILE),
+    ROW(DISCARD) = ON_FILE("discard", "removes a name of weir's own", weir__whole_call_discard,
+                           .is_release = true),
+    ROW(DESCRIBE) = { .name = "describe",
+                      .why = "a server may be asked",
+                      .route = WEIR__ROUTE_POOL,
+                      .call = weir__describe_call },
     ROW(UNLINKAT) = ON_PATH("unlinkat", "the last name of a big file takes its time",
                             weir__path_call_unlinkat),
     ROW(RENAMEAT) = ON_PATH("renameat", "changes directories", weir__path_call_renameat,
@@ -140,8 +170,8 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
     ROW(REALPATH) = ON_PATH("realpath", "walks a path", weir__path_call_realpath),
     ROW(MKOSTEMP) = ON_PATH("mkostemp", "changes a directory", weir__path_call_mkostemp),
     ROW(MKDTEMP) = ON_PATH("mkdtemp", "changes a directory", weir__path_call_mkdtemp),
-    ROW(STATX) = ON_PATH("statx", "walks a path, reads an inode; the ring uses a hidden thread",
-                         weir__attribute_call_statx),
+    ROW(STATX) = ON_PATH("statx", "inline when cached, on a local disk; else it walks a path",
+                         weir__attribute_call_statx, .attempt = weir__attribute_attempt_statx),
     ROW(STATFS) = ON_PATH("statfs", "a server may be asked", weir__attribute_call_statfs),
     ROW(FSTATFS) = ON_FILE("fstatfs", "a server may be asked", weir__attribute_call_fstatfs),
     ROW(FACCESSAT) = ON_PATH("faccessat", "walks a path", weir__attribute_call_faccessat),
@@ -237,6 +267,33 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
         .prep = weir__socket_prep_sendmsg,
+    },
+    ROW(SOCKETPAIR) = {
+        .name = "socketpair",
+        .why = "answers at once",
+        .route = WEIR__ROUTE_INLINE,
+        .call = weir__socket_call_socketpair,
+    },
+    ROW(RECVMMSG) = {
+        .name = "recvmmsg",
+        .why = "what is there, at most a MiB, in one call; the first one is recvmsg's to wait for",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_recvmmsg,
+    },
+    ROW(SENDMMSG) = {
+        .name = "sendmmsg",
+        .why = "as recvmmsg; sendmsg waits for room",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_sendmmsg,
+    },
+    ROW(MULTICAST) = {
+        .name = "multicast",
+        .why = "waits for the lock of the network's configuration",
+        .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_multicast,
     },
     ROW(SHUTDOWN) = {
         .name = "shutdown",

@@ -47,6 +47,13 @@ static const struct row {
     { FIELD(cpu_threads), KIND_UNSIGNED, 0, 1, 1024 },
     { FIELD(cpu_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(cpu_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(resolve_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
+    { FIELD(resolve_threads_max), KIND_UNSIGNED, 8, 1, 1024 },
+    { FIELD(resolve_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(resolve_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(resolve_answers), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(resolve_ttl_ns), KIND_INT64, 60000 * MS, INT64_MIN, INT64_MAX },
+    { FIELD(resolve_negative_ttl_ns), KIND_INT64, 2000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
 };
@@ -115,6 +122,10 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "pool_when_full", "is no enum weir_when_full");
     if (options->cpu_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "cpu_when_full", "is no enum weir_when_full");
+    if (options->resolve_when_full > WEIR_WHEN_FULL_EXPIRE)
+        return refuse(why, why_bytes, "resolve_when_full", "is no enum weir_when_full");
+    if (options->resolve_threads_min > options->resolve_threads_max)
+        return refuse(why, why_bytes, "resolve_threads_min", "is above resolve_threads_max");
     if (options->pool_threads_min > options->pool_threads_max)
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     if (options->prefault_stacks > options->tasks_per_loop)
@@ -144,14 +155,14 @@ int weir__options_fill(struct weir_options *options, const struct weir_options *
     error = fill_rows(options, why, why_bytes);
     if (error >= 0)
         error = check_rest(options, why, why_bytes);
+    if (!options->cpu_threads) /* they are not bound to the loops' CPUs */
+        options->cpu_threads = usable_cpus(machine);
     if (error >= 0 && options->loop_cpus)
         error = weir__machine_restrict(machine, options->loop_cpus, why, why_bytes);
     if (error < 0)
         return error;
     if (!options->loop_count)
         options->loop_count = one_loop ? 1 : usable_cpus(machine);
-    if (!options->cpu_threads)
-        options->cpu_threads = usable_cpus(machine);
     if (machine->quota_cpus || (machine->cpu_count == 1 && !machine->restricted) ||
         options->loop_count > machine->cpu_count)
         options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */
