@@ -12,9 +12,6 @@
 
 #include <errno.h>
 
-/* So many jobs are not all stuck, as a rule: their threads are awake, and take one more at once. */
-enum { LOAD_AWAKE = 8 };
-
 /* Takes a job off the queue, for that reason; false when a thread has it. */
 static bool take_back(struct weir__pool *pool, struct weir__job *job, int reason)
 {
@@ -173,14 +170,10 @@ int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
     return error < 0 ? error : weir__pool_call(loop->runtime->cpu_pool, fn, arg, deadline_ns);
 }
 
-enum weir__pool_load weir__pool_load(const struct weir__pool *pool)
+bool weir__pool_is_crowded(const struct weir__pool *pool)
 {
     /* relaxed: a hint */
-    unsigned load = atomic_load_explicit(&pool->load, memory_order_relaxed);
-
-    if (load > pool->threads_max)
-        return WEIR__POOL_CROWDED;
-    return load < LOAD_AWAKE ? WEIR__POOL_IDLE : WEIR__POOL_AWAKE;
+    return atomic_load_explicit(&pool->crowded, memory_order_relaxed);
 }
 
 void weir__pool_read_stats(struct weir__pool *pool, struct weir_pool_stats *stats)

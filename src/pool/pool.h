@@ -45,13 +45,8 @@ int weir__pool_admit(struct weir__pool *pool, int64_t deadline_ns);
 void weir__pool_post(struct weir__pool *pool, struct weir__job *job);
 bool weir__pool_withdraw(struct weir__job *job);
 
-/* Any thread: how much the pool has to do, by a look. */
-enum weir__pool_load {
-    WEIR__POOL_IDLE,    /* a job may have to wake a thread */
-    WEIR__POOL_AWAKE,   /* its threads take one more on their way */
-    WEIR__POOL_CROWDED, /* there are more jobs than threads */
-};
-enum weir__pool_load weir__pool_load(const struct weir__pool *pool);
+/* Any thread: whether jobs wait for which there can be no thread, by a look. */
+bool weir__pool_is_crowded(const struct weir__pool *pool);
 
 void weir__pool_read_stats(struct weir__pool *pool, struct weir_pool_stats *stats);
 
