@@ -10,6 +10,7 @@
 #include <weir/async.h>
 #include <weir/base.h>
 #include <weir/breaker.h>
+#include <weir/buffer.h>
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>

@@ -32,15 +32,16 @@ struct weir_failure {
 
 /* Optional kernel features, to be masked by weir_options.without_features (and so tested). */
 enum weir_feature {
-    WEIR_FEATURE_SINGLE_ISSUER = 1 << 0, /* IORING_SETUP_SINGLE_ISSUER, Linux 6.0 */
-    WEIR_FEATURE_DEFER_TASKRUN = 1 << 1, /* IORING_SETUP_DEFER_TASKRUN, Linux 6.1 */
-    WEIR_FEATURE_RING_FD = 1 << 2,       /* registered ring descriptor, Linux 5.18 */
-    WEIR_FEATURE_SYNC_MSG_RING = 1 << 3, /* doorbell without eventfd, Linux 6.13 */
-    WEIR_FEATURE_MADV_GUARD = 1 << 4,    /* stack guards without mappings, Linux 6.13 */
-    WEIR_FEATURE_FTRUNCATE = 1 << 5,     /* IORING_OP_FTRUNCATE, Linux 6.9 */
-    WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,    /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
-    WEIR_FEATURE_NO_IOWAIT = 1 << 7,     /* idle rings not counted as iowait, Linux 6.15 */
-    WEIR_FEATURE_NAPI = 1 << 22,         /* napi_busy_poll_ns, Linux 6.9 */
+    WEIR_FEATURE_SINGLE_ISSUER = 1 << 0,  /* IORING_SETUP_SINGLE_ISSUER, Linux 6.0 */
+    WEIR_FEATURE_DEFER_TASKRUN = 1 << 1,  /* IORING_SETUP_DEFER_TASKRUN, Linux 6.1 */
+    WEIR_FEATURE_RING_FD = 1 << 2,        /* registered ring descriptor, Linux 5.18 */
+    WEIR_FEATURE_SYNC_MSG_RING = 1 << 3,  /* doorbell without eventfd, Linux 6.13 */
+    WEIR_FEATURE_MADV_GUARD = 1 << 4,     /* stack guards without mappings, Linux 6.13 */
+    WEIR_FEATURE_FTRUNCATE = 1 << 5,      /* IORING_OP_FTRUNCATE, Linux 6.9 */
+    WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,     /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
+    WEIR_FEATURE_NO_IOWAIT = 1 << 7,      /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_NAPI = 1 << 22,          /* napi_busy_poll_ns, Linux 6.9 */
+    WEIR_FEATURE_CLONE_BUFFERS = 1 << 23, /* loops share registered buffers, Linux 6.13 */
 };
 
 /* Zeroed means default. Unknown flags or values out of range make weir_run return -EINVAL. */
@@ -144,7 +145,8 @@ WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
  */
 WEIR_API int weir_runtime_report(struct weir_report *report);
 
-/* The last start failure of the calling thread in words; "" when there was none. */
+/* The last failure that was explained to the calling thread, in words: of a start, or in a task, of
+ * its last weir_buffer_register; "" when there was none. */
 WEIR_API const char *weir_last_error(void) WEIR_ANY_THREAD;
 
 WEIR_END

@@ -51,6 +51,9 @@ enum weir_counter {
     WEIR_RING_SUBMITTED,
     WEIR_RING_COMPLETED,
     WEIR_RING_OVERFLOWS, /* zero, or the completion queue was too small */
+    WEIR_OPS_REGISTERED, /* on the ring, with a registered buffer */
+    WEIR_BUFFERS_NOW,    /* registered regions, and how much they pin */
+    WEIR_BUFFER_BYTES_NOW,
     WEIR_COUNTER_COUNT,
 };
 

@@ -38,6 +38,9 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_RING_SUBMITTED] = "ring_submitted",
     [WEIR_RING_COMPLETED] = "ring_completed",
     [WEIR_RING_OVERFLOWS] = "ring_overflows",
+    [WEIR_OPS_REGISTERED] = "ops_registered",
+    [WEIR_BUFFERS_NOW] = "buffers_now",
+    [WEIR_BUFFER_BYTES_NOW] = "buffer_bytes_now",
 };
 
 const char *weir_counter_name(int counter)

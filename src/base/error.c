@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* What result codes are called, deadlines from durations, the version. */
+#include "base/error.h"
+
 #include "base/clock.h"
 
 #include <weir/base.h>
+#include <weir/runtime.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TEXT_OF(token)                    #token
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+static __thread char last_error[512];
+
+int weir__error_explain(int error, const char *why)
+{
+    snprintf(last_error, sizeof last_error, "%s", why);
+    return error;
+}
+
+const char *weir_last_error(void)
+{
+    return last_error;
+}
 
 const char *weir_error_name(int64_t error)
 {

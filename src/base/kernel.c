@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -135,6 +136,11 @@ int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t 
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes)
 {
     return or_error(getsockname(fd, address, address_bytes));
+}
+
+int weir__kernel_populate(void *base, size_t bytes)
+{
+    return or_error(madvise(base, bytes, MADV_POPULATE_WRITE));
 }
 
 int64_t weir__kernel_read(int fd, void *buffer, size_t bytes)

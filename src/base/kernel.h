@@ -50,6 +50,9 @@ int weir__kernel_setsockopt(int fd, int level, int name, const void *value, sock
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
+/* Memory. */
+int weir__kernel_populate(void *base, size_t bytes); /* MADV_POPULATE_WRITE, Linux 5.14 */
+
 /* Any descriptor. */
 int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
 int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How the rows on files run; see file.h. */
 #include "base/kernel.h"
+#include "io/buffer.h"
 #include "io/descriptor.h"
 #include "io/file.h"
 #include "io/step.h"
@@ -110,14 +111,37 @@ enum weir__route weir__file_choose_write(const struct weir__op *op)
     return direct ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
 }
 
+/* Which registered buffer the op's lies in; -1: none. */
+static int registered_slot(const struct weir__op *op)
+{
+    struct weir__loop *loop = op->wait->loop;
+    int slot = weir__buffer_slot(loop->io, op->address, op->length);
+
+    if (slot >= 0)
+        weir__counter_add(&loop->counters, WEIR_OPS_REGISTERED, 1);
+    return slot;
+}
+
 void weir__file_prep_pread(struct weir__op *op, struct io_uring_sqe *sqe)
 {
+    int slot = registered_slot(op);
+
     io_uring_prep_read(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+    if (slot < 0)
+        return;
+    sqe->opcode = IORING_OP_READ_FIXED;
+    sqe->buf_index = (uint16_t)slot;
 }
 
 void weir__file_prep_pwrite(struct weir__op *op, struct io_uring_sqe *sqe)
 {
+    int slot = registered_slot(op);
+
     io_uring_prep_write(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+    if (slot < 0)
+        return;
+    sqe->opcode = IORING_OP_WRITE_FIXED;
+    sqe->buf_index = (uint16_t)slot;
 }
 
 void weir__file_prep_preadv(struct weir__op *op, struct io_uring_sqe *sqe)

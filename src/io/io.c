@@ -18,6 +18,7 @@ int weir__io_init(struct weir__loop *loop)
     io->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed);
     weir__list_init(&io->ops);
     weir__list_init(&io->closers);
+    weir__ring_holder_init(&io->holder);
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         weir__credits_init(&io->credits[queue], options->submission_limit,
                            options->submission_when_full, options->submission_wait_ns);
@@ -31,5 +32,6 @@ void weir__io_term(struct weir__loop *loop)
     WEIR_ASSERT(weir__list_empty(&loop->io->closers));
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);
+    weir__ring_holder_term(&loop->io->holder);
     weir__memory_free(loop->io);
 }

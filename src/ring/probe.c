@@ -86,6 +86,18 @@ static bool register_napi(struct weir__ring *ring, const struct weir__ring_optio
     return io_uring_register((unsigned)ring->uring.ring_fd, WEIR__REGISTER_NAPI, &napi, 1) == 0;
 }
 
+/* Kernels that do not know the flag say so before they look at the descriptor. */
+static bool probe_clone_buffers(struct weir__ring *ring)
+{
+    struct weir__clone_buffers clone = {
+        .source_fd = UINT32_MAX,
+        .flags = WEIR__CLONE_BUFFERS_REPLACE,
+    };
+
+    return io_uring_register((unsigned)ring->uring.ring_fd, WEIR__REGISTER_CLONE_BUFFERS, &clone,
+                             1) == -EBADF;
+}
+
 void weir__probe_features(struct weir__ring *ring, const struct weir__ring_options *options)
 {
     unsigned workers[2] = { IOWQ_BOUNDED_MAX, IOWQ_UNBOUNDED_MAX };
@@ -113,10 +125,11 @@ void weir__probe_features(struct weir__ring *ring, const struct weir__ring_optio
         ring->features |= WEIR_FEATURE_SYNC_MSG_RING;
     if ((wanted & WEIR_FEATURE_NAPI) && options->napi_busy_poll_us && register_napi(ring, options))
         ring->features |= WEIR_FEATURE_NAPI;
+    if ((wanted & WEIR_FEATURE_CLONE_BUFFERS) && probe_clone_buffers(ring))
+        ring->features |= WEIR_FEATURE_CLONE_BUFFERS;
 }
 
-/* The number in a /proc file, or `missing`. `key` NULL: the file is just the number. */
-static long read_proc_number(const char *path, const char *key, long missing)
+long weir__probe_proc_number(const char *path, const char *key, long missing)
 {
     char line[128];
     FILE *file = fopen(path, "re");
@@ -137,8 +150,8 @@ static long read_proc_number(const char *path, const char *key, long missing)
 
 static void explain_refused(const char *code, char *why, size_t why_bytes)
 {
-    long disabled = read_proc_number("/proc/sys/kernel/io_uring_disabled", NULL, -1);
-    long seccomp = read_proc_number("/proc/self/status", "Seccomp:", 0);
+    long disabled = weir__probe_proc_number("/proc/sys/kernel/io_uring_disabled", NULL, -1);
+    long seccomp = weir__probe_proc_number("/proc/self/status", "Seccomp:", 0);
 
     if (disabled > 0)
         snprintf(why, why_bytes,
@@ -167,8 +180,8 @@ static void explain_memory(unsigned entries, char *why, size_t why_bytes)
     getrlimit(RLIMIT_MEMLOCK, &limit);
     snprintf(why, why_bytes,
              "io_uring_setup: ENOMEM: a ring of %u entries needs about %lu KiB, the memlock limit "
-             "is %lu KiB (used by kernels before 5.12) or memory is short; raise it with ulimit -l "
-             "or LimitMEMLOCK=, or set weir_options.ring_entries lower",
+             "is %lu KiB (charged before Linux 5.12, and again by 6.18) or memory is short; raise "
+             "it with ulimit -l or LimitMEMLOCK=, or set weir_options.ring_entries lower",
              entries, kib, (unsigned long)(limit.rlim_cur / 1024));
 }
 

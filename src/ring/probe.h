@@ -9,6 +9,7 @@
 enum {
     WEIR__REGISTER_NAPI = 27,          /* Linux 6.9 */
     WEIR__UNREGISTER_NAPI = 28,        /* Linux 6.9 */
+    WEIR__REGISTER_CLONE_BUFFERS = 30, /* Linux 6.12, by slots 6.13 */
     WEIR__REGISTER_SEND_MSG_RING = 31, /* Linux 6.13 */
     WEIR__OP_FTRUNCATE = 55,           /* Linux 6.9 */
     WEIR__OP_BIND = 56,                /* Linux 6.11 */
@@ -24,6 +25,17 @@ struct weir__napi {
     uint32_t reserved;
 };
 
+/* struct io_uring_clone_buffers. */
+struct weir__clone_buffers {
+    uint32_t source_fd;
+    uint32_t flags;
+    uint32_t source_slot;
+    uint32_t target_slot;
+    uint32_t count;
+    uint32_t padding[3];
+};
+#define WEIR__CLONE_BUFFERS_REPLACE (1u << 1) /* Linux 6.13 */
+
 #define WEIR__FEAT_NO_IOWAIT  (1u << 17) /* Linux 6.15 */
 #define WEIR__ENTER_NO_IOWAIT (1u << 7)
 
@@ -33,6 +45,9 @@ int weir__probe_setup(struct weir__ring *ring, const struct weir__ring_options *
 
 /* Fills ops_supported and the feature bits that need a working ring. */
 void weir__probe_features(struct weir__ring *ring, const struct weir__ring_options *options);
+
+/* The number in a /proc file, or `missing`. `key` NULL: the file is just the number. */
+long weir__probe_proc_number(const char *path, const char *key, long missing);
 
 /* Writes the sentence for a failed setup. */
 void weir__probe_explain(int error, unsigned entries, char *why, size_t why_bytes);

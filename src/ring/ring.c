@@ -215,6 +215,12 @@ struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring)
     return sqe;
 }
 
+void weir__ring_submit(struct weir__ring *ring)
+{
+    while (unsubmitted(&ring->uring) > 0)
+        enter(ring, 0, 0);
+}
+
 void weir__ring_poll(struct weir__ring *ring)
 {
     enter(ring, 0, 0);

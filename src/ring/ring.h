@@ -47,6 +47,7 @@ struct weir__ring {
     bool doorbell_armed;
     unsigned stale_flags; /* IORING_SQ_TASKRUN while it is set without work behind it */
     uint8_t ops_supported[256 / 8];
+    bool has_buffers; /* a table of registered ones was made; buffer.c */
     struct weir__counters *counters;
 };
 
@@ -90,6 +91,9 @@ static inline bool weir__ring_has_work(const struct weir__ring *ring)
            (kernel_flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) & ~ring->stale_flags) ||
            io_uring_cq_ready(uring) > 0;
 }
+
+/* When it returns, the kernel has begun all that was prepared. */
+void weir__ring_submit(struct weir__ring *ring);
 
 /* Submits, runs the kernel's deferred work, reaps. Does not wait. */
 void weir__ring_poll(struct weir__ring *ring);

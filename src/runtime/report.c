@@ -21,6 +21,7 @@ static const struct {
     { WEIR_FEATURE_IOWQ_LIMIT, " iowq-limit", "" },
     { WEIR_FEATURE_NO_IOWAIT, " no-iowait", "" },
     { WEIR_FEATURE_NAPI, " napi", "" },
+    { WEIR_FEATURE_CLONE_BUFFERS, " clone-buffers", "" },
 };
 
 enum { WORD_COUNT = sizeof words / sizeof words[0] };

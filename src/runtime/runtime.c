@@ -13,6 +13,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/park.h"
@@ -65,18 +66,10 @@ struct run {
     char why[WHY_BYTES];
 };
 
-static __thread char last_error[WHY_BYTES];
-
-const char *weir_last_error(void)
-{
-    return last_error;
-}
-
 static int explain(int error, const char *why)
 {
-    snprintf(last_error, sizeof last_error, "%s", why);
     fprintf(stderr, "weir: cannot start: %s\n", why);
-    return error;
+    return weir__error_explain(error, why);
 }
 
 /* Under the mutex. */

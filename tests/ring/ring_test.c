@@ -32,6 +32,7 @@ static const unsigned masks[] = {
     WEIR_FEATURE_NO_IOWAIT,
     WEIR_FEATURE_DEFER_TASKRUN | WEIR_FEATURE_SYNC_MSG_RING,
     WEIR_FEATURE_NAPI,
+    WEIR_FEATURE_CLONE_BUFFERS,
     ~0u,
 };
 /* Linux 6.13 has both: it runs deferred work in portions. */
