@@ -3,6 +3,7 @@
 #include "storm.h"
 #include "weir_peer.h"
 
+#include <weir/attribute.h>
 #include <weir/descriptor.h>
 #include <weir/file.h>
 #include <weir/scope.h>

@@ -8,6 +8,7 @@
 #define WEIR_H
 
 #include <weir/async.h>
+#include <weir/attribute.h>
 #include <weir/base.h>
 #include <weir/breaker.h>
 #include <weir/buffer.h>
@@ -17,10 +18,12 @@
 #include <weir/descriptor.h>
 #include <weir/events.h>
 #include <weir/file.h>
+#include <weir/file_lock.h>
 #include <weir/flow.h>
 #include <weir/listen.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
+#include <weir/path.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>

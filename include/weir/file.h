@@ -29,7 +29,7 @@
 #include <sys/uio.h>
 #include <weir/base.h>
 
-struct statx;
+struct open_how;
 
 WEIR_BEGIN
 
@@ -40,6 +40,11 @@ WEIR_BEGIN
  */
 WEIR_API WEIR_MUST_CHECK int weir_openat(int dir_fd, const char *path, int flags, mode_t mode,
                                          int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* The same with all that openat2(2) knows, RESOLVE_* among it; always on the pool. Errors:
+ * openat2(2). */
+WEIR_API WEIR_MUST_CHECK int weir_openat2(int dir_fd, const char *path, const struct open_how *how,
+                                          int64_t deadline_ns) WEIR_SUSPENDS;
 
 /*
  * Reads at `offset`. Returns the number of bytes, 0 at end of file; fewer than asked at its end, or
@@ -62,6 +67,18 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_pwritev(int fd, const struct iovec *vector
                                               off_t offset, int64_t deadline_ns) WEIR_SUSPENDS;
 
 /*
+ * With `flags` of RWF_*: RWF_NOWAIT is the deadline WEIR_NOW. RWF_APPEND writes at the end, on the
+ * pool. Errors besides: -EINVAL RWF_HIPRI, which needs a ring that polls; -EOPNOTSUPP the kernel or
+ * the file system does not know a flag.
+ */
+WEIR_API WEIR_MUST_CHECK ssize_t weir_preadv2(int fd, const struct iovec *vectors, int count,
+                                              off_t offset, int flags,
+                                              int64_t deadline_ns) WEIR_SUSPENDS;
+WEIR_API WEIR_MUST_CHECK ssize_t weir_pwritev2(int fd, const struct iovec *vectors, int count,
+                                               off_t offset, int flags,
+                                               int64_t deadline_ns) WEIR_SUSPENDS;
+
+/*
  * Reads until the buffer is full. Returns the number of bytes, fewer only at end of file.
  * `done_bytes`, unless NULL, gets their number in every case, also after an error.
  */
@@ -80,30 +97,30 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_pwrite_all(int fd, const void *buffer, siz
 WEIR_API WEIR_MUST_CHECK int weir_fsync(int fd, int64_t deadline_ns) WEIR_SUSPENDS;
 WEIR_API WEIR_MUST_CHECK int weir_fdatasync(int fd, int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* What a file is: `mask` of STATX_*, `flags` of AT_*, AT_EMPTY_PATH for dir_fd itself. Returns 0.
- * Errors: statx(2). */
-WEIR_API WEIR_MUST_CHECK int weir_statx(int dir_fd, const char *path, int flags, unsigned mask,
-                                        struct statx *result, int64_t deadline_ns) WEIR_SUSPENDS;
-
-/* Removes a name; with AT_REMOVEDIR that of an empty directory. Returns 0. Errors: unlinkat(2). */
-WEIR_API WEIR_MUST_CHECK int weir_unlinkat(int dir_fd, const char *path, int flags,
-                                           int64_t deadline_ns) WEIR_SUSPENDS;
-
-/* Renames; `flags` of RENAME_*, or 0. Returns 0. Errors: renameat2(2). */
-WEIR_API WEIR_MUST_CHECK int weir_renameat(int source_dir_fd, const char *source, int target_dir_fd,
-                                           const char *target, unsigned flags,
-                                           int64_t deadline_ns) WEIR_SUSPENDS;
-
-/* Makes a directory. Returns 0. Errors: mkdirat(2). */
-WEIR_API WEIR_MUST_CHECK int weir_mkdirat(int dir_fd, const char *path, mode_t mode,
-                                          int64_t deadline_ns) WEIR_SUSPENDS;
-
 /* Gives, or takes, room in a file; `mode` of FALLOC_FL_*, or 0. Returns 0. Errors: fallocate(2). */
 WEIR_API WEIR_MUST_CHECK int weir_fallocate(int fd, int mode, off_t offset, off_t bytes,
                                             int64_t deadline_ns) WEIR_SUSPENDS;
 
 /* Sets a file's size. Returns 0. Errors: ftruncate(2). */
 WEIR_API WEIR_MUST_CHECK int weir_ftruncate(int fd, off_t bytes, int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* Starts, or waits for, the writing of a range: `flags` of SYNC_FILE_RANGE_*. Not durable by
+ * itself: sync_file_range(2) says why. Returns 0. */
+WEIR_API WEIR_MUST_CHECK int weir_sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags,
+                                                  int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* Makes durable all that was written to the file system of `fd`. Returns 0. Errors: syncfs(2). */
+WEIR_API WEIR_MUST_CHECK int weir_syncfs(int fd, int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* Says how a range will be used: POSIX_FADV_*. WILLNEED and DONTNEED work on the pool, the others
+ * are noted at once. Returns 0. Errors: posix_fadvise(2). */
+WEIR_API WEIR_MUST_CHECK int weir_fadvise(int fd, off_t offset, off_t bytes, int advice,
+                                          int64_t deadline_ns) WEIR_SUSPENDS;
+
+/* Where data or a hole begins: SEEK_DATA, SEEK_HOLE; or moves the file's position, which the calls
+ * with an offset neither use nor change. Returns the offset. Errors: lseek(2), -ENXIO no data. */
+WEIR_API WEIR_MUST_CHECK off_t weir_lseek(int fd, off_t offset, int whence,
+                                          int64_t deadline_ns) WEIR_SUSPENDS;
 
 WEIR_END
 

@@ -4,12 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* errno is read on the thread that made the call, before anything else can run there. */
@@ -56,6 +61,140 @@ int weir__kernel_mkdirat(int dir_fd, const char *path, mode_t mode)
     return or_error(mkdirat(dir_fd, path, mode));
 }
 
+int weir__kernel_openat2(int dir_fd, const char *path, const struct open_how *how)
+{
+    return or_error((int)syscall(SYS_openat2, dir_fd, path, how, sizeof *how));
+}
+
+int weir__kernel_symlinkat(const char *target, int dir_fd, const char *path)
+{
+    return or_error(symlinkat(target, dir_fd, path));
+}
+
+int weir__kernel_linkat(int source_dir_fd, const char *source, int target_dir_fd,
+                        const char *target, int flags)
+{
+    int result = or_error(linkat(source_dir_fd, source, target_dir_fd, target, flags));
+    char path[32];
+
+    if (result != -ENOENT || !(flags & AT_EMPTY_PATH) || *source)
+        return result;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", source_dir_fd);
+    return or_error(linkat(AT_FDCWD, path, target_dir_fd, target, AT_SYMLINK_FOLLOW));
+}
+
+int64_t weir__kernel_readlinkat(int dir_fd, const char *path, char *buffer, size_t bytes)
+{
+    return bytes_or_error(readlinkat(dir_fd, path, buffer, bytes));
+}
+
+int weir__kernel_mknodat(int dir_fd, const char *path, mode_t mode, dev_t device)
+{
+    return or_error(mknodat(dir_fd, path, mode, device));
+}
+
+int64_t weir__kernel_realpath(const char *path, char *resolved)
+{
+    return realpath(path, resolved) ? (int64_t)strlen(resolved) : -errno;
+}
+
+int weir__kernel_mkostemp(char *template, int flags)
+{
+    return or_error(mkostemp(template, flags));
+}
+
+int weir__kernel_mkdtemp(char *template)
+{
+    return mkdtemp(template) ? 0 : -errno;
+}
+
+int64_t weir__kernel_getdents(int fd, void *buffer, size_t bytes)
+{
+    return bytes_or_error(syscall(SYS_getdents64, fd, buffer, bytes));
+}
+
+int weir__kernel_statfs(const char *path, struct statfs *result)
+{
+    return or_error(statfs(path, result));
+}
+
+int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags)
+{
+    return or_error(faccessat(dir_fd, path, mode, flags));
+}
+
+int weir__kernel_fchmod(int fd, mode_t mode)
+{
+    return or_error(fchmod(fd, mode));
+}
+
+int weir__kernel_fchmodat(int dir_fd, const char *path, mode_t mode, int flags)
+{
+    return or_error(fchmodat(dir_fd, path, mode, flags));
+}
+
+int weir__kernel_fchown(int fd, uid_t owner, gid_t group)
+{
+    return or_error(fchown(fd, owner, group));
+}
+
+int weir__kernel_fchownat(int dir_fd, const char *path, uid_t owner, gid_t group, int flags)
+{
+    return or_error(fchownat(dir_fd, path, owner, group, flags));
+}
+
+int weir__kernel_futimens(int fd, const struct timespec *times)
+{
+    return or_error(futimens(fd, times));
+}
+
+int weir__kernel_utimensat(int dir_fd, const char *path, const struct timespec *times, int flags)
+{
+    return or_error(utimensat(dir_fd, path, times, flags));
+}
+
+int64_t weir__kernel_getxattr(const char *path, const char *name, void *value, size_t bytes,
+                              bool nofollow)
+{
+    return bytes_or_error((nofollow ? lgetxattr : getxattr)(path, name, value, bytes));
+}
+
+int weir__kernel_setxattr(const char *path, const char *name, const void *value, size_t bytes,
+                          int flags, bool nofollow)
+{
+    return or_error((nofollow ? lsetxattr : setxattr)(path, name, value, bytes, flags));
+}
+
+int64_t weir__kernel_listxattr(const char *path, char *names, size_t bytes, bool nofollow)
+{
+    return bytes_or_error((nofollow ? llistxattr : listxattr)(path, names, bytes));
+}
+
+int weir__kernel_removexattr(const char *path, const char *name, bool nofollow)
+{
+    return or_error((nofollow ? lremovexattr : removexattr)(path, name));
+}
+
+int64_t weir__kernel_fgetxattr(int fd, const char *name, void *value, size_t bytes)
+{
+    return bytes_or_error(fgetxattr(fd, name, value, bytes));
+}
+
+int weir__kernel_fsetxattr(int fd, const char *name, const void *value, size_t bytes, int flags)
+{
+    return or_error(fsetxattr(fd, name, value, bytes, flags));
+}
+
+int64_t weir__kernel_flistxattr(int fd, char *names, size_t bytes)
+{
+    return bytes_or_error(flistxattr(fd, names, bytes));
+}
+
+int weir__kernel_fremovexattr(int fd, const char *name)
+{
+    return or_error(fremovexattr(fd, name));
+}
+
 int64_t weir__kernel_pread(int fd, void *buffer, size_t bytes, off_t offset)
 {
     return bytes_or_error(pread(fd, buffer, bytes, offset));
@@ -96,6 +235,49 @@ int weir__kernel_fallocate(int fd, int mode, off_t offset, off_t bytes)
 int weir__kernel_ftruncate(int fd, off_t bytes)
 {
     return or_error(ftruncate(fd, bytes));
+}
+
+int weir__kernel_sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags)
+{
+    return or_error(sync_file_range(fd, offset, bytes, flags));
+}
+
+int weir__kernel_syncfs(int fd)
+{
+    return or_error(syncfs(fd));
+}
+
+int weir__kernel_fadvise(int fd, off_t offset, off_t bytes, int advice)
+{
+    return -posix_fadvise(fd, offset, bytes, advice); /* which returns its error */
+}
+
+int64_t weir__kernel_lseek(int fd, off_t offset, int whence)
+{
+    return bytes_or_error(lseek(fd, offset, whence));
+}
+
+int64_t weir__kernel_copy_file_range(int source_fd, off_t *source_offset, int target_fd,
+                                     off_t *target_offset, size_t bytes)
+{
+    return bytes_or_error(
+        copy_file_range(source_fd, source_offset, target_fd, target_offset, bytes, 0));
+}
+
+int64_t weir__kernel_splice(int source_fd, off_t *source_offset, int target_fd,
+                            off_t *target_offset, size_t bytes, unsigned flags)
+{
+    return bytes_or_error(splice(source_fd, source_offset, target_fd, target_offset, bytes, flags));
+}
+
+int weir__kernel_flock(int fd, int operation)
+{
+    return or_error(flock(fd, operation));
+}
+
+int weir__kernel_fcntl_lock(int fd, int command, struct flock *lock)
+{
+    return or_error(fcntl(fd, command, lock));
 }
 
 int weir__kernel_socket(int domain, int type, int protocol)

@@ -7,15 +7,19 @@
 #ifndef WEIR_BASE_KERNEL_H
 #define WEIR_BASE_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct flock;
+struct open_how;
 struct stat;
 struct statfs;
 struct statx;
+struct timespec;
 
 /* Names in directories. */
 int weir__kernel_openat(int dir_fd, const char *path, int flags, mode_t mode);
@@ -27,6 +31,37 @@ int weir__kernel_unlinkat(int dir_fd, const char *path, int flags);
 int weir__kernel_renameat2(int source_dir_fd, const char *source, int target_dir_fd,
                            const char *target, unsigned flags);
 int weir__kernel_mkdirat(int dir_fd, const char *path, mode_t mode);
+int weir__kernel_openat2(int dir_fd, const char *path, const struct open_how *how);
+int weir__kernel_symlinkat(const char *target, int dir_fd, const char *path);
+/* AT_EMPTY_PATH goes through /proc/self/fd where the kernel wants a capability for it. */
+int weir__kernel_linkat(int source_dir_fd, const char *source, int target_dir_fd,
+                        const char *target, int flags);
+int64_t weir__kernel_readlinkat(int dir_fd, const char *path, char *buffer, size_t bytes);
+int weir__kernel_mknodat(int dir_fd, const char *path, mode_t mode, dev_t device);
+int64_t weir__kernel_realpath(const char *path, char *resolved); /* its length */
+int weir__kernel_mkostemp(char *template, int flags);
+int weir__kernel_mkdtemp(char *template);
+int64_t weir__kernel_getdents(int fd, void *buffer, size_t bytes); /* getdents64(2) */
+
+/* What a file is. */
+int weir__kernel_statfs(const char *path, struct statfs *result);
+int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags);
+int weir__kernel_fchmod(int fd, mode_t mode);
+int weir__kernel_fchmodat(int dir_fd, const char *path, mode_t mode, int flags);
+int weir__kernel_fchown(int fd, uid_t owner, gid_t group);
+int weir__kernel_fchownat(int dir_fd, const char *path, uid_t owner, gid_t group, int flags);
+int weir__kernel_futimens(int fd, const struct timespec *times);
+int weir__kernel_utimensat(int dir_fd, const char *path, const struct timespec *times, int flags);
+int64_t weir__kernel_getxattr(const char *path, const char *name, void *value, size_t bytes,
+                              bool nofollow);
+int weir__kernel_setxattr(const char *path, const char *name, const void *value, size_t bytes,
+                          int flags, bool nofollow);
+int64_t weir__kernel_listxattr(const char *path, char *names, size_t bytes, bool nofollow);
+int weir__kernel_removexattr(const char *path, const char *name, bool nofollow);
+int64_t weir__kernel_fgetxattr(int fd, const char *name, void *value, size_t bytes);
+int weir__kernel_fsetxattr(int fd, const char *name, const void *value, size_t bytes, int flags);
+int64_t weir__kernel_flistxattr(int fd, char *names, size_t bytes);
+int weir__kernel_fremovexattr(int fd, const char *name);
 
 /* Bytes of files. `flags` are RWF_*. */
 int64_t weir__kernel_pread(int fd, void *buffer, size_t bytes, off_t offset);
@@ -39,6 +74,16 @@ int weir__kernel_fsync(int fd);
 int weir__kernel_fdatasync(int fd);
 int weir__kernel_fallocate(int fd, int mode, off_t offset, off_t bytes);
 int weir__kernel_ftruncate(int fd, off_t bytes);
+int weir__kernel_sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags);
+int weir__kernel_syncfs(int fd);
+int weir__kernel_fadvise(int fd, off_t offset, off_t bytes, int advice);
+int64_t weir__kernel_lseek(int fd, off_t offset, int whence);
+int64_t weir__kernel_copy_file_range(int source_fd, off_t *source_offset, int target_fd,
+                                     off_t *target_offset, size_t bytes);
+int64_t weir__kernel_splice(int source_fd, off_t *source_offset, int target_fd,
+                            off_t *target_offset, size_t bytes, unsigned flags);
+int weir__kernel_flock(int fd, int operation);
+int weir__kernel_fcntl_lock(int fd, int command, struct flock *lock); /* F_OFD_* */
 
 /* Sockets. */
 int weir__kernel_socket(int domain, int type, int protocol);

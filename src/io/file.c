@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
 
 enum { CALL_BYTES_MAX = 0x7ffff000 }; /* what the kernel transfers in one call, at most */
 
@@ -27,6 +29,15 @@ int weir_openat(int dir_fd, const char *path, int flags, mode_t mode, int64_t de
         return -EINVAL;
     op.mode = (int)mode;
     return (int)weir__op_run(WEIR__OP_ID_OPENAT, &op, deadline_ns);
+}
+
+int weir_openat2(int dir_fd, const char *path, const struct open_how *how, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .other_address = (void *)how };
+
+    if (!path || !how)
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_OPENAT2, &op, deadline_ns);
 }
 
 /* One op on one buffer. */
@@ -51,27 +62,41 @@ ssize_t weir_pwrite(int fd, const void *buffer, size_t bytes, off_t offset, int6
     return transfer(WEIR__OP_ID_PWRITE, fd, (void *)buffer, bytes, offset, deadline_ns);
 }
 
+/* RWF_* as the row takes them; RWF_NOWAIT is another word for WEIR_NOW. */
 static ssize_t transfer_vectors(enum weir__op_id id, int fd, const struct iovec *vectors, int count,
-                                off_t offset, int64_t deadline_ns)
+                                off_t offset, int flags, int64_t deadline_ns)
 {
     struct weir__op op = { .fd = fd, .address = (void *)vectors, .offset = offset };
 
-    if (!is_vector(vectors, count, offset))
+    if (!is_vector(vectors, count, offset) || (flags & RWF_HIPRI))
         return -EINVAL;
     op.length = (size_t)count;
-    return weir__op_run(id, &op, deadline_ns);
+    op.flags = flags & ~RWF_NOWAIT;
+    return weir__op_run(id, &op, flags & RWF_NOWAIT ? WEIR_NOW : deadline_ns);
 }
 
 ssize_t weir_preadv(int fd, const struct iovec *vectors, int count, off_t offset,
                     int64_t deadline_ns)
 {
-    return transfer_vectors(WEIR__OP_ID_PREADV, fd, vectors, count, offset, deadline_ns);
+    return transfer_vectors(WEIR__OP_ID_PREADV, fd, vectors, count, offset, 0, deadline_ns);
 }
 
 ssize_t weir_pwritev(int fd, const struct iovec *vectors, int count, off_t offset,
                      int64_t deadline_ns)
 {
-    return transfer_vectors(WEIR__OP_ID_PWRITEV, fd, vectors, count, offset, deadline_ns);
+    return transfer_vectors(WEIR__OP_ID_PWRITEV, fd, vectors, count, offset, 0, deadline_ns);
+}
+
+ssize_t weir_preadv2(int fd, const struct iovec *vectors, int count, off_t offset, int flags,
+                     int64_t deadline_ns)
+{
+    return transfer_vectors(WEIR__OP_ID_PREADV, fd, vectors, count, offset, flags, deadline_ns);
+}
+
+ssize_t weir_pwritev2(int fd, const struct iovec *vectors, int count, off_t offset, int flags,
+                      int64_t deadline_ns)
+{
+    return transfer_vectors(WEIR__OP_ID_PWRITEV, fd, vectors, count, offset, flags, deadline_ns);
 }
 
 /* Until all is done, the file ends, or an error comes. */
@@ -122,49 +147,6 @@ int weir_fdatasync(int fd, int64_t deadline_ns)
     return (int)weir__op_run(WEIR__OP_ID_FDATASYNC, &op, deadline_ns);
 }
 
-int weir_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *result,
-               int64_t deadline_ns)
-{
-    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .other_address = result };
-
-    if (!path || !result)
-        return -EINVAL;
-    op.flags = flags;
-    op.mode = (int)mask;
-    return (int)weir__op_run(WEIR__OP_ID_STATX, &op, deadline_ns);
-}
-
-int weir_unlinkat(int dir_fd, const char *path, int flags, int64_t deadline_ns)
-{
-    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .flags = flags };
-
-    if (!path)
-        return -EINVAL;
-    return (int)weir__op_run(WEIR__OP_ID_UNLINKAT, &op, deadline_ns);
-}
-
-int weir_renameat(int source_dir_fd, const char *source, int target_dir_fd, const char *target,
-                  unsigned flags, int64_t deadline_ns)
-{
-    struct weir__op op = { .fd = source_dir_fd, .address = (void *)source };
-
-    if (!source || !target)
-        return -EINVAL;
-    op.other_fd = target_dir_fd;
-    op.other_address = (void *)target;
-    op.flags = (int)flags;
-    return (int)weir__op_run(WEIR__OP_ID_RENAMEAT, &op, deadline_ns);
-}
-
-int weir_mkdirat(int dir_fd, const char *path, mode_t mode, int64_t deadline_ns)
-{
-    struct weir__op op = { .fd = dir_fd, .address = (void *)path, .mode = (int)mode };
-
-    if (!path)
-        return -EINVAL;
-    return (int)weir__op_run(WEIR__OP_ID_MKDIRAT, &op, deadline_ns);
-}
-
 int weir_fallocate(int fd, int mode, off_t offset, off_t bytes, int64_t deadline_ns)
 {
     struct weir__op op = { .fd = fd, .mode = mode, .offset = offset, .length = (size_t)bytes };
@@ -181,4 +163,37 @@ int weir_ftruncate(int fd, off_t bytes, int64_t deadline_ns)
     if (bytes < 0)
         return -EINVAL;
     return (int)weir__op_run(WEIR__OP_ID_FTRUNCATE, &op, deadline_ns);
+}
+
+int weir_sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .offset = offset, .length = (size_t)bytes };
+
+    if (offset < 0 || bytes < 0)
+        return -EINVAL;
+    op.flags = (int)flags;
+    return (int)weir__op_run(WEIR__OP_ID_SYNC_FILE_RANGE, &op, deadline_ns);
+}
+
+int weir_syncfs(int fd, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd };
+
+    return (int)weir__op_run(WEIR__OP_ID_SYNCFS, &op, deadline_ns);
+}
+
+int weir_fadvise(int fd, off_t offset, off_t bytes, int advice, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .offset = offset, .length = (size_t)bytes, .mode = advice };
+
+    if (offset < 0 || bytes < 0)
+        return -EINVAL;
+    return (int)weir__op_run(WEIR__OP_ID_FADVISE, &op, deadline_ns);
+}
+
+off_t weir_lseek(int fd, off_t offset, int whence, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = fd, .offset = offset, .mode = whence };
+
+    return weir__op_run(WEIR__OP_ID_LSEEK, &op, deadline_ns);
 }

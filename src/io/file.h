@@ -12,6 +12,7 @@
 /* Opens what the dentry cache knows and a local file system holds; open.c. */
 int64_t weir__file_attempt_openat(struct weir__op *op);
 int64_t weir__file_call_openat(struct weir__op *op);
+int64_t weir__file_call_openat2(struct weir__op *op); /* other_address: struct open_how */
 
 /* What is in memory is copied here and now, in steps. */
 int64_t weir__file_quick_pread(struct weir__op *op);
@@ -35,11 +36,12 @@ int64_t weir__file_call_preadv(struct weir__op *op);
 int64_t weir__file_call_pwritev(struct weir__op *op);
 int64_t weir__file_call_fsync(struct weir__op *op);
 int64_t weir__file_call_fdatasync(struct weir__op *op);
-int64_t weir__file_call_statx(struct weir__op *op); /* mode: mask; other_address: result */
-int64_t weir__file_call_unlinkat(struct weir__op *op);
-int64_t weir__file_call_renameat(struct weir__op *op); /* other_fd, other_address: the target */
-int64_t weir__file_call_mkdirat(struct weir__op *op);
 int64_t weir__file_call_fallocate(struct weir__op *op);
 int64_t weir__file_call_ftruncate(struct weir__op *op); /* offset: the size */
+int64_t weir__file_call_sync_file_range(struct weir__op *op);
+int64_t weir__file_call_syncfs(struct weir__op *op);
+enum weir__route weir__file_choose_fadvise(const struct weir__op *op);
+int64_t weir__file_call_fadvise(struct weir__op *op); /* mode: the advice */
+int64_t weir__file_call_lseek(struct weir__op *op);   /* mode: whence */
 
 #endif

@@ -7,6 +7,7 @@
 #include "io/step.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 /* Flags for a step of reading that cannot wait; -1: there is none for this kind of file. */
 static int step_flags(enum weir__fd_kind kind)
@@ -74,7 +75,8 @@ int64_t weir__file_attempt_preadv(struct weir__op *op)
 
     if (flags < 0)
         return -EAGAIN;
-    got = weir__step_run(op, op->address, op->length, weir__kernel_preadv2, flags, &blocked);
+    got = weir__step_run(op, op->address, op->length, weir__kernel_preadv2, flags | op->flags,
+                         &blocked);
     return blocked ? -EAGAIN : got;
 }
 
@@ -88,11 +90,12 @@ int64_t weir__file_attempt_pwrite(struct weir__op *op)
     return weir__step_run(op, &vector, 1, weir__kernel_pwritev2, 0, &blocked);
 }
 
+/* With flags, an append among them, it is one call, and not one of steps. */
 int64_t weir__file_attempt_pwritev(struct weir__op *op)
 {
     bool blocked;
 
-    if (weir__descriptor_kind(op->fd) != WEIR__FD_MEMORY)
+    if (weir__descriptor_kind(op->fd) != WEIR__FD_MEMORY || op->flags)
         return -EAGAIN;
     return weir__step_run(op, op->address, op->length, weir__kernel_pwritev2, 0, &blocked);
 }
@@ -146,12 +149,14 @@ void weir__file_prep_pwrite(struct weir__op *op, struct io_uring_sqe *sqe)
 
 void weir__file_prep_preadv(struct weir__op *op, struct io_uring_sqe *sqe)
 {
-    io_uring_prep_readv(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+    io_uring_prep_readv2(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset,
+                         op->flags);
 }
 
 void weir__file_prep_pwritev(struct weir__op *op, struct io_uring_sqe *sqe)
 {
-    io_uring_prep_writev(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+    io_uring_prep_writev2(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset,
+                          op->flags);
 }
 
 int64_t weir__file_call_pread(struct weir__op *op)
@@ -166,12 +171,12 @@ int64_t weir__file_call_pwrite(struct weir__op *op)
 
 int64_t weir__file_call_preadv(struct weir__op *op)
 {
-    return weir__kernel_preadv2(op->fd, op->address, (int)op->length, op->offset, 0);
+    return weir__kernel_preadv2(op->fd, op->address, (int)op->length, op->offset, op->flags);
 }
 
 int64_t weir__file_call_pwritev(struct weir__op *op)
 {
-    return weir__kernel_pwritev2(op->fd, op->address, (int)op->length, op->offset, 0);
+    return weir__kernel_pwritev2(op->fd, op->address, (int)op->length, op->offset, op->flags);
 }
 
 int64_t weir__file_call_fsync(struct weir__op *op)
@@ -184,28 +189,6 @@ int64_t weir__file_call_fdatasync(struct weir__op *op)
     return weir__kernel_fdatasync(op->fd);
 }
 
-int64_t weir__file_call_statx(struct weir__op *op)
-{
-    return weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode,
-                              op->other_address);
-}
-
-int64_t weir__file_call_unlinkat(struct weir__op *op)
-{
-    return weir__kernel_unlinkat(op->fd, op->address, op->flags);
-}
-
-int64_t weir__file_call_renameat(struct weir__op *op)
-{
-    return weir__kernel_renameat2(op->fd, op->address, op->other_fd, op->other_address,
-                                  (unsigned)op->flags);
-}
-
-int64_t weir__file_call_mkdirat(struct weir__op *op)
-{
-    return weir__kernel_mkdirat(op->fd, op->address, (mode_t)op->mode);
-}
-
 int64_t weir__file_call_fallocate(struct weir__op *op)
 {
     return weir__kernel_fallocate(op->fd, op->mode, op->offset, (off_t)op->length);
@@ -214,4 +197,33 @@ int64_t weir__file_call_fallocate(struct weir__op *op)
 int64_t weir__file_call_ftruncate(struct weir__op *op)
 {
     return weir__kernel_ftruncate(op->fd, op->offset);
+}
+
+int64_t weir__file_call_sync_file_range(struct weir__op *op)
+{
+    return weir__kernel_sync_file_range(op->fd, op->offset, (off_t)op->length, (unsigned)op->flags);
+}
+
+int64_t weir__file_call_syncfs(struct weir__op *op)
+{
+    return weir__kernel_syncfs(op->fd);
+}
+
+/* Reading ahead and dropping pages take their time; the other advices are a note in the kernel. */
+enum weir__route weir__file_choose_fadvise(const struct weir__op *op)
+{
+    bool works = op->mode == POSIX_FADV_WILLNEED || op->mode == POSIX_FADV_DONTNEED;
+
+    return works || weir__descriptor_kind(op->fd) == WEIR__FD_OTHER ? WEIR__ROUTE_POOL
+                                                                    : WEIR__ROUTE_INLINE;
+}
+
+int64_t weir__file_call_fadvise(struct weir__op *op)
+{
+    return weir__kernel_fadvise(op->fd, op->offset, (off_t)op->length, op->mode);
+}
+
+int64_t weir__file_call_lseek(struct weir__op *op)
+{
+    return weir__kernel_lseek(op->fd, op->offset, op->mode);
 }

@@ -278,7 +278,7 @@ static int hold(struct weir__loop *loop, struct weir__op *op)
         return error;
     }
     weir__list_append(&loop->io->ops, &op->link);
-    if (row->holds == WEIR__HOLDS_FILE &&
+    if (row->holds == WEIR__HOLDS_FILE && !row->is_release &&
         WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
     return error;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 
 /* What makes or empties files goes to the disk; with O_PATH nothing is opened at all. */
@@ -54,13 +55,26 @@ int64_t weir__file_attempt_openat(struct weir__op *op)
     return fd;
 }
 
-int64_t weir__file_call_openat(struct weir__op *op)
+/* What was opened is looked at here, where it may block; failing, it is tried again. */
+static int64_t learned(int fd)
 {
-    int fd = weir__kernel_openat(op->fd, op->address, op->flags | O_CLOEXEC, (mode_t)op->mode);
-
     if (fd >= 0) {
         weir__descriptor_forget(fd);
-        weir__descriptor_learn(fd); /* here, where it may block; failing, it is tried again */
+        weir__descriptor_learn(fd);
     }
     return fd;
+}
+
+int64_t weir__file_call_openat(struct weir__op *op)
+{
+    return learned(
+        weir__kernel_openat(op->fd, op->address, op->flags | O_CLOEXEC, (mode_t)op->mode));
+}
+
+int64_t weir__file_call_openat2(struct weir__op *op)
+{
+    struct open_how how = *(const struct open_how *)op->other_address;
+
+    how.flags |= O_CLOEXEC;
+    return learned(weir__kernel_openat2(op->fd, op->address, &how));
 }

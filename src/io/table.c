@@ -1,12 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of operations: where each one runs, and why. */
+#include "io/attribute.h"
 #include "io/close.h"
 #include "io/file.h"
+#include "io/file_lock.h"
+#include "io/path.h"
 #include "io/socket.h"
 #include "io/transfer.h"
 
 /* It counts rows: with as many as ids, and none given twice (a warning), none is missing. */
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
+
+/* Rows that can do no better than hold a thread: on a path, and on an open file. */
+#define ON_PATH(text, reason, function, ...)                                                       \
+    {                                                                                              \
+        .name = text, .why = reason, .route = WEIR__ROUTE_POOL, .holds = WEIR__HOLDS_FOLDER,       \
+        .call = function, __VA_ARGS__                                                              \
+    }
+#define ON_FILE(text, reason, function, ...)                                                       \
+    {                                                                                              \
+        .name = text, .why = reason, .route = WEIR__ROUTE_POOL, .holds = WEIR__HOLDS_FILE,         \
+        .call = function, __VA_ARGS__                                                              \
+    }
 
 enum { ROWS_BEFORE = __COUNTER__ + 1 };
 
@@ -82,35 +97,6 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .call = weir__file_call_fdatasync,
     },
-    ROW(STATX) = {
-        .name = "statx",
-        .why = "walks a path and reads an inode; the ring would use a hidden thread",
-        .route = WEIR__ROUTE_POOL,
-        .holds = WEIR__HOLDS_FOLDER,
-        .call = weir__file_call_statx,
-    },
-    ROW(UNLINKAT) = {
-        .name = "unlinkat",
-        .why = "changes a directory; the last name of a big file takes its time",
-        .route = WEIR__ROUTE_POOL,
-        .holds = WEIR__HOLDS_FOLDER,
-        .call = weir__file_call_unlinkat,
-    },
-    ROW(RENAMEAT) = {
-        .name = "renameat",
-        .why = "changes directories",
-        .route = WEIR__ROUTE_POOL,
-        .holds = WEIR__HOLDS_FOLDER,
-        .holds_other = WEIR__HOLDS_FOLDER,
-        .call = weir__file_call_renameat,
-    },
-    ROW(MKDIRAT) = {
-        .name = "mkdirat",
-        .why = "changes a directory",
-        .route = WEIR__ROUTE_POOL,
-        .holds = WEIR__HOLDS_FOLDER,
-        .call = weir__file_call_mkdirat,
-    },
     ROW(FALLOCATE) = {
         .name = "fallocate",
         .why = "may write a journal, or zeros",
@@ -125,6 +111,54 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .call = weir__file_call_ftruncate,
     },
+    ROW(OPENAT2) = ON_PATH("openat2", "a path may lead anywhere", weir__file_call_openat2),
+    ROW(SYNC_FILE_RANGE) = ON_FILE("sync_file_range", "waits for the device",
+                                   weir__file_call_sync_file_range),
+    ROW(SYNCFS) = ON_FILE("syncfs", "waits for the device", weir__file_call_syncfs),
+    ROW(FADVISE) = ON_FILE("fadvise", "reading ahead and dropping take time; the rest is a note",
+                           weir__file_call_fadvise, .choose = weir__file_choose_fadvise),
+    ROW(LSEEK) = ON_FILE("lseek", "data and holes are looked for in the file's map",
+                         weir__file_call_lseek),
+    ROW(FLOCK) = ON_FILE("flock", "one try: inline on a local disk; a server may be far",
+                         weir__file_lock_call, .choose = weir__file_lock_choose),
+    ROW(OFD_LOCK) = ON_FILE("ofd_lock", "as flock", weir__file_lock_call,
+                            .choose = weir__file_lock_choose),
+    ROW(OFD_QUERY) = ON_FILE("ofd_query", "as flock", weir__file_lock_call,
+                             .choose = weir__file_lock_choose),
+    ROW(UNLOCK) = ON_FILE("unlock", "as flock", weir__file_lock_call,
+                          .choose = weir__file_lock_choose, .is_release = true),
+    ROW(UNLINKAT) = ON_PATH("unlinkat", "the last name of a big file takes its time",
+                            weir__path_call_unlinkat),
+    ROW(RENAMEAT) = ON_PATH("renameat", "changes directories", weir__path_call_renameat,
+ .holds_other = WEIR__HOLDS_FOLDER),
+    ROW(MKDIRAT) = ON_PATH("mkdirat", "changes a directory", weir__path_call_mkdirat),
+    ROW(SYMLINKAT) = ON_PATH("symlinkat", "changes a directory", weir__path_call_symlinkat),
+    ROW(LINKAT) = ON_PATH("linkat", "changes a directory", weir__path_call_linkat,
+ .holds_other = WEIR__HOLDS_FOLDER),
+    ROW(READLINKAT) = ON_PATH("readlinkat", "walks a path", weir__path_call_readlinkat),
+    ROW(MKNODAT) = ON_PATH("mknodat", "changes a directory", weir__path_call_mknodat),
+    ROW(REALPATH) = ON_PATH("realpath", "walks a path", weir__path_call_realpath),
+    ROW(MKOSTEMP) = ON_PATH("mkostemp", "changes a directory", weir__path_call_mkostemp),
+    ROW(MKDTEMP) = ON_PATH("mkdtemp", "changes a directory", weir__path_call_mkdtemp),
+    ROW(STATX) = ON_PATH("statx", "walks a path, reads an inode; the ring uses a hidden thread",
+                         weir__attribute_call_statx),
+    ROW(STATFS) = ON_PATH("statfs", "a server may be asked", weir__attribute_call_statfs),
+    ROW(FSTATFS) = ON_FILE("fstatfs", "a server may be asked", weir__attribute_call_fstatfs),
+    ROW(FACCESSAT) = ON_PATH("faccessat", "walks a path", weir__attribute_call_faccessat),
+    ROW(FCHMOD) = ON_FILE("fchmod", "changes an inode", weir__attribute_call_fchmod),
+    ROW(FCHMODAT) = ON_PATH("fchmodat", "changes an inode", weir__attribute_call_fchmodat),
+    ROW(FCHOWN) = ON_FILE("fchown", "changes an inode", weir__attribute_call_fchown),
+    ROW(FCHOWNAT) = ON_PATH("fchownat", "changes an inode", weir__attribute_call_fchownat),
+    ROW(FUTIMENS) = ON_FILE("futimens", "changes an inode", weir__attribute_call_futimens),
+    ROW(UTIMENSAT) = ON_PATH("utimensat", "changes an inode", weir__attribute_call_utimensat),
+    ROW(GETXATTR) = ON_PATH("getxattr", "reads an inode", weir__xattr_call_get),
+    ROW(SETXATTR) = ON_PATH("setxattr", "changes an inode", weir__xattr_call_set),
+    ROW(LISTXATTR) = ON_PATH("listxattr", "reads an inode", weir__xattr_call_list),
+    ROW(REMOVEXATTR) = ON_PATH("removexattr", "changes an inode", weir__xattr_call_remove),
+    ROW(FGETXATTR) = ON_FILE("fgetxattr", "reads an inode", weir__xattr_call_fget),
+    ROW(FSETXATTR) = ON_FILE("fsetxattr", "changes an inode", weir__xattr_call_fset),
+    ROW(FLISTXATTR) = ON_FILE("flistxattr", "reads an inode", weir__xattr_call_flist),
+    ROW(FREMOVEXATTR) = ON_FILE("fremovexattr", "changes an inode", weir__xattr_call_fremove),
     ROW(SOCKET) = {
         .name = "socket",
         .why = "answers at once",

@@ -4,9 +4,10 @@
 #include "io/socket.h"
 #include "net/address.h"
 
+#include <weir/attribute.h>
 #include <weir/descriptor.h>
-#include <weir/file.h>
 #include <weir/listen.h>
+#include <weir/path.h>
 #include <weir/socket.h>
 
 #include <errno.h>

@@ -27,6 +27,7 @@ struct world {
     int clients[2]; /* of the full one */
     int not_listening;
     struct sockaddr_in address, address_full, address_refusing;
+    int memory;      /* a file in memory: never waits */
     char *block;     /* aligned */
     unsigned serial; /* for fresh names */
 };
@@ -38,6 +39,8 @@ struct fixture {
     bool on_disk;           /* needs a file system with O_DIRECT */
     bool no_deadline;       /* the call has none */
 };
+
+#include "file_fixtures.h"
 
 static int64_t call_openat(struct world *world, enum how how, int64_t deadline_ns)
 {
@@ -89,39 +92,6 @@ static int64_t call_fsync(struct world *world, enum how how, int64_t deadline_ns
 static int64_t call_fdatasync(struct world *world, enum how how, int64_t deadline_ns)
 {
     return weir_fdatasync(how == FAIL ? world->pipe_end : world->file_plain, deadline_ns);
-}
-
-static int64_t call_statx(struct world *world, enum how how, int64_t deadline_ns)
-{
-    struct statx result;
-
-    (void)world;
-    return weir_statx(AT_FDCWD, how == FAIL ? "missing" : ".", 0, STATX_SIZE, &result, deadline_ns);
-}
-
-static int64_t call_unlinkat(struct world *world, enum how how, int64_t deadline_ns)
-{
-    (void)world;
-    if (how != FAIL)
-        plain_close(plain_open("victim", O_CREAT | O_RDWR));
-    return weir_unlinkat(AT_FDCWD, how == FAIL ? "missing" : "victim", 0, deadline_ns);
-}
-
-static int64_t call_renameat(struct world *world, enum how how, int64_t deadline_ns)
-{
-    (void)world;
-    if (how != FAIL)
-        plain_close(plain_open("source", O_CREAT | O_RDWR));
-    return weir_renameat(AT_FDCWD, how == FAIL ? "missing" : "source", AT_FDCWD, "target", 0,
-                         deadline_ns);
-}
-
-static int64_t call_mkdirat(struct world *world, enum how how, int64_t deadline_ns)
-{
-    char name[32];
-
-    snprintf(name, sizeof name, "folder-%u", world->serial++);
-    return weir_mkdirat(AT_FDCWD, how == FAIL ? "." : name, 0700, deadline_ns);
 }
 
 static int64_t call_fallocate(struct world *world, enum how how, int64_t deadline_ns)
@@ -316,12 +286,9 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_PWRITEV] = FIXTURE(call_pwritev, -EBADF, RING, .on_disk = true),
     [WEIR__OP_ID_FSYNC] = FIXTURE(call_fsync, -EINVAL, POOL),
     [WEIR__OP_ID_FDATASYNC] = FIXTURE(call_fdatasync, -EINVAL, POOL),
-    [WEIR__OP_ID_STATX] = FIXTURE(call_statx, -ENOENT, POOL),
-    [WEIR__OP_ID_UNLINKAT] = FIXTURE(call_unlinkat, -ENOENT, POOL),
-    [WEIR__OP_ID_RENAMEAT] = FIXTURE(call_renameat, -ENOENT, POOL),
-    [WEIR__OP_ID_MKDIRAT] = FIXTURE(call_mkdirat, -EEXIST, POOL),
     [WEIR__OP_ID_FALLOCATE] = FIXTURE(call_fallocate, -EBADF, POOL),
     [WEIR__OP_ID_FTRUNCATE] = FIXTURE(call_ftruncate, -EINVAL, POOL),
+    FILE_FIXTURES,
     [WEIR__OP_ID_SOCKET] = FIXTURE(call_socket, -EAFNOSUPPORT, INLINE, .no_deadline = true),
     [WEIR__OP_ID_BIND] = FIXTURE(call_bind, -EADDRINUSE, INLINE),
     [WEIR__OP_ID_LISTEN] = FIXTURE(call_listen, -ENOTSOCK, INLINE, .no_deadline = true),
@@ -351,6 +318,8 @@ static void world_init(struct world *world)
 {
     int pair[2];
 
+    world->memory = memory_file();
+    CHECK_EQUAL(symlink("plain", "symlink"), 0);
     world->block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
     memset(world->block, 'b', BLOCK_BYTES);
     world->file_write = open_direct("direct", O_CREAT | O_WRONLY);
@@ -358,6 +327,7 @@ static void world_init(struct world *world)
     CHECK_EQUAL(weir_pwrite(world->file_write, world->block, BLOCK_BYTES, 0, WEIR_FOREVER),
                 BLOCK_BYTES);
     world->file_plain = plain_open("plain", O_CREAT | O_RDWR);
+    fsetxattr(world->file_plain, "user.weir", "v", 1, 0); /* where there are such */
     world->file_gone = plain_open("plain", O_RDONLY);
     CHECK_EQUAL(pipe2(pair, O_CLOEXEC), 0);
     world->pipe_end = known(pair[0]);
@@ -395,7 +365,7 @@ static void world_term(struct world *world)
                         world->listener_full, world->clients[0],      world->clients[1],
                         world->not_listening, world->pipe_broken,     world->pipe_quiet[0],
                         world->pipe_quiet[1], world->pipe_talking[0], world->pipe_talking[1],
-                        world->pipe_full[0],  world->pipe_full[1] };
+                        world->pipe_full[0],  world->pipe_full[1],    world->memory };
 
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         plain_close(fds[i]);
