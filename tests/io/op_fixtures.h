@@ -38,6 +38,8 @@ struct fixture {
     enum weir__route route; /* on which success is seen */
     bool on_disk;           /* needs a file system with O_DIRECT */
     bool no_deadline;       /* the call has none */
+    bool deaf;              /* does not hear that its peer went */
+    bool own_socket;        /* works on one that it makes, and closes it by itself */
 };
 
 #include "file_fixtures.h"
@@ -179,9 +181,7 @@ static int sender(const struct world *world, enum how how)
 
 static int64_t call_recv(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-
-    return weir_recv(receiver(world, how), &byte, 1, 0, deadline_ns);
+    return weir_recv(receiver(world, how), world->block, 1, 0, deadline_ns);
 }
 
 static int64_t call_send(struct world *world, enum how how, int64_t deadline_ns)
@@ -191,8 +191,7 @@ static int64_t call_send(struct world *world, enum how how, int64_t deadline_ns)
 
 static int64_t call_recvmsg(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-    struct iovec vector = { &byte, 1 };
+    struct iovec vector = { world->block, 1 };
     struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
 
     return weir_recvmsg(receiver(world, how), &message, 0, deadline_ns);
@@ -235,9 +234,7 @@ static int pipe_writer(const struct world *world, enum how how)
 
 static int64_t call_read(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-
-    return weir_read(pipe_reader(world, how), &byte, 1, deadline_ns);
+    return weir_read(pipe_reader(world, how), world->block, 1, deadline_ns);
 }
 
 static int64_t call_write(struct world *world, enum how how, int64_t deadline_ns)
@@ -247,8 +244,7 @@ static int64_t call_write(struct world *world, enum how how, int64_t deadline_ns
 
 static int64_t call_readv(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-    struct iovec vector = { &byte, 1 };
+    struct iovec vector = { world->block, 1 };
 
     return weir_readv(pipe_reader(world, how), &vector, 1, deadline_ns);
 }
@@ -293,7 +289,8 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_BIND] = FIXTURE(call_bind, -EADDRINUSE, INLINE),
     [WEIR__OP_ID_LISTEN] = FIXTURE(call_listen, -ENOTSOCK, INLINE, .no_deadline = true),
     [WEIR__OP_ID_ACCEPT] = FIXTURE(call_accept, -EINVAL, RING),
-    [WEIR__OP_ID_CONNECT] = FIXTURE(call_connect, -ECONNREFUSED, RING),
+    [WEIR__OP_ID_CONNECT] =
+        FIXTURE(call_connect, -ECONNREFUSED, RING, .deaf = true, .own_socket = true),
     [WEIR__OP_ID_RECV] = FIXTURE(call_recv, -ENOTSOCK, RING),
     [WEIR__OP_ID_SEND] = FIXTURE(call_send, -EPIPE, RING),
     [WEIR__OP_ID_RECVMSG] = FIXTURE(call_recvmsg, -ENOTSOCK, RING),
