@@ -15,12 +15,14 @@
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/chan.h>
+#include <weir/child.h>
 #include <weir/descriptor.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
 #include <weir/listen.h>
+#include <weir/listener.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/path.h>

@@ -145,8 +145,9 @@ WEIR_API int weir_run_on_this_thread(weir_task_fn *fn, void *arg,
  */
 WEIR_API int weir_runtime_report(struct weir_report *report);
 
-/* The last failure that was explained to the calling thread, in words: of a start, or in a task, of
- * its last weir_buffer_register; "" when there was none. */
+/* The last failure that was explained to the calling thread, in words: of a start (a runtime, a
+ * child process, a subscription, a watch), or in a task, of its last weir_buffer_register; "" when
+ * there was none. In a task: to be read before it parks again. */
 WEIR_API const char *weir_last_error(void) WEIR_ANY_THREAD;
 
 WEIR_END

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Select waits for several things and lets exactly one of them happen: sends, receives, timers,
- * joins. The others leave no trace: an element not sent is still the caller's, none is taken from a
- * channel that lost.
+ * joins, I/O. The others leave no trace: an element not sent is still the caller's, none is taken
+ * from a channel that lost.
  *
  * Ready clauses are chosen from at random, or in order with WEIR_SELECT_PRIORITY. A clause whose
  * object is NULL is disabled. A channel may appear more than once; a select never meets itself.
@@ -72,10 +72,26 @@ WEIR_API struct weir_clause weir_clause_closed(struct weir_chan *chan) WEIR_ANY_
 WEIR_API struct weir_clause weir_clause_join(struct weir_task *task, int *result) WEIR_ANY_THREAD;
 
 /*
+ * Ready when one of `events` (POLLIN, POLLOUT, ... of poll(2)) is true of the descriptor; the
+ * result is the events that are, as weir_poll returns them, or -EBADF (also when weir_close ended
+ * it), -EBUSY in use on another loop, -ENOBUFS no memory. No byte has moved: who wins reads or
+ * writes without waiting (WEIR_NOW), and selects again after -EAGAIN, since another may have been
+ * faster. A negative descriptor disables the clause. In tasks only: elsewhere select returns
+ * -ENXIO.
+ *
+ * While channels are ready all the time, one in every sixteen selects of a loop looks at its
+ * clauses on I/O; with WEIR_SELECT_PRIORITY each one does, at the price of a system call a clause.
+ */
+WEIR_API struct weir_clause weir_clause_poll(int fd, short events) WEIR_ANY_THREAD;
+WEIR_API struct weir_clause weir_clause_readable(int fd) WEIR_ANY_THREAD; /* POLLIN */
+WEIR_API struct weir_clause weir_clause_writable(int fd) WEIR_ANY_THREAD; /* POLLOUT */
+
+/*
  * Waits until one clause wins, and returns its index; its outcome is in its `result` (0,
  * WEIR_DROPPED, or -EPIPE of a closed channel). The deadline argument loses to a ready clause.
  * Errors: -EINVAL more than WEIR_SELECT_MAX clauses, unknown flags, a clause that no function of
- * this chapter made, or nothing that could ever win; -EAGAIN, -ETIME none by then; -ECANCELED.
+ * this chapter made, or nothing that could ever win; -EAGAIN, -ETIME none by then; -ECANCELED;
+ * -ENXIO a clause on I/O outside of a task.
  * After an error nothing has happened.
  */
 WEIR_API WEIR_MUST_CHECK int weir_select(struct weir_clause *clauses, size_t count, unsigned flags,

@@ -8,6 +8,7 @@
 #include <weir/runtime.h>
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,9 +17,13 @@
 
 static __thread char last_error[512];
 
-int weir__error_explain(int error, const char *why)
+int weir__error_explain(int error, const char *format, ...)
 {
-    snprintf(last_error, sizeof last_error, "%s", why);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(last_error, sizeof last_error, format, arguments);
+    va_end(arguments);
     return error;
 }
 

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -300,6 +302,11 @@ int weir__kernel_listen(int fd, int backlog)
     return or_error(listen(fd, backlog));
 }
 
+int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_bytes, int flags)
+{
+    return or_error(accept4(fd, address, address_bytes, flags));
+}
+
 int weir__kernel_shutdown(int fd, int how)
 {
     return or_error(shutdown(fd, how));
@@ -345,6 +352,15 @@ int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
     return bytes_or_error(writev(fd, vectors, count));
 }
 
+int weir__kernel_poll(int fd, short events)
+{
+    struct pollfd look = { .fd = fd, .events = events };
+
+    if (poll(&look, 1, 0) < 0)
+        return -errno;
+    return look.revents & POLLNVAL ? -EBADF : look.revents;
+}
+
 int weir__kernel_close(int fd)
 {
     return or_error(close(fd));
@@ -373,4 +389,69 @@ int weir__kernel_get_pipe_bytes(int fd)
 int weir__kernel_set_flags(int fd, int flags)
 {
     return or_error(fcntl(fd, F_SETFL, flags));
+}
+
+int weir__kernel_set_cloexec(int fd)
+{
+    return or_error(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
+int weir__kernel_dup(int fd)
+{
+    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+int weir__kernel_epoll_create(void)
+{
+    return or_error(epoll_create1(EPOLL_CLOEXEC));
+}
+
+int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.fd = fd };
+
+    return or_error(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
+}
+
+int weir__kernel_copy_fd(int fd, int least)
+{
+    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, least));
+}
+
+int weir__kernel_pipe(int pair[2], int flags)
+{
+    return or_error(pipe2(pair, flags | O_CLOEXEC));
+}
+
+int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, const char *const *argv,
+                       const char *const *env)
+{
+    return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
+                         (char *const *)env);
+}
+
+int weir__kernel_pidfd_open(pid_t pid)
+{
+    return or_error((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+int weir__kernel_pidfd_kill(int pid_fd, int signo)
+{
+    return or_error((int)syscall(SYS_pidfd_send_signal, pid_fd, signo, NULL, 0));
+}
+
+int weir__kernel_kill(pid_t pid, int signo)
+{
+    return or_error(kill(pid, signo));
+}
+
+int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options)
+{
+    int error;
+
+    do {
+        error = or_error(waitid(type, (id_t)id, info, options));
+    } while (error == -EINTR);
+    return error;
 }

@@ -7,12 +7,15 @@
 #ifndef WEIR_BASE_KERNEL_H
 #define WEIR_BASE_KERNEL_H
 
+#include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 struct flock;
 struct open_how;
@@ -90,6 +93,7 @@ int weir__kernel_socket(int domain, int type, int protocol);
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_connect(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_listen(int fd, int backlog);
+int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_bytes, int flags);
 int weir__kernel_shutdown(int fd, int how);
 int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
@@ -104,10 +108,26 @@ int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count);
 int weir__kernel_close(int fd);
+int weir__kernel_poll(int fd, short events); /* what is true now, 0 nothing; -EBADF */
 int weir__kernel_fstat(int fd, struct stat *result);
 int weir__kernel_fstatfs(int fd, struct statfs *result);
 int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
 int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
+int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
+int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
+int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
+int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
+int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
+int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
+
+/* Processes. */
+int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, const char *const *argv,
+                       const char *const *env); /* posix_spawnp */
+int weir__kernel_pidfd_open(pid_t pid);
+int weir__kernel_pidfd_kill(int pid_fd, int signo);
+int weir__kernel_kill(pid_t pid, int signo);
+int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options); /* again on EINTR */
 
 #endif

@@ -78,6 +78,10 @@ struct weir__loop {
     struct weir__waiter *asyncs_done; /* the runtime ends, and waits for the last of them */
     bool asyncs_refused;
 
+    /* Selects over I/O: how many are left of sixteen, and which one looks. */
+    uint8_t looks_left;
+    uint8_t looks_at;
+
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
     struct weir__io *io; /* the io room's part */

@@ -220,7 +220,7 @@ static int explain(const struct weir__loop *loop, int error, size_t bytes)
                  WEIR_BUFFERS_MAX);
     else
         weir__ring_buffer_explain(error, bytes, sharing, why, sizeof why);
-    return weir__error_explain(error, why);
+    return weir__error_explain(error, "%s", why);
 }
 
 int weir_buffer_register(void *base, size_t bytes)

@@ -14,6 +14,7 @@
 #include "core/park.h"
 #include "io/descriptor.h"
 #include "io/io.h"
+#include "io/spare.h"
 
 #include <weir/descriptor.h>
 
@@ -64,6 +65,18 @@ static uint32_t count_ops(const struct weir__io *io, int fd)
     return count;
 }
 
+/* One that has not been asked to end; NULL: all have. */
+static struct weir__op *find_unasked(const struct weir__io *io, int fd)
+{
+    for (const struct weir__list *link = io->ops.next; link != &io->ops; link = link->next) {
+        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
+
+        if (times_held(op, fd) && !op->reason)
+            return op;
+    }
+    return NULL;
+}
+
 void weir__close_notify(struct weir__io *io, int fd)
 {
     struct weir__list *link = io->closers.next;
@@ -81,19 +94,17 @@ void weir__close_notify(struct weir__io *io, int fd)
     }
 }
 
-/* Asks every operation of this loop on `fd` to end, and parks until all have. */
+/* Asks every operation of this loop on `fd` to end, and parks until all have. To ask may bring
+ * completions, by which standing ops leave their list: so each look begins anew. */
 static void end_ops(struct weir__io *io, int fd)
 {
     struct closer closer = { .waiter.wait = weir__wait_self(), .fd = fd };
-    struct weir__list *link = io->ops.next;
+    struct weir__op *op;
 
-    while (link != &io->ops) {
-        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
-
-        link = link->next; /* ops leave the list only when their tasks run, which is not now */
-        if (times_held(op, fd))
-            weir__op_interrupt(op, -EBADF);
-    }
+    while ((op = find_unasked(io, fd)))
+        weir__op_interrupt(op, -EBADF);
+    if (!weir__descriptor_is_busy(fd))
+        return;
     weir__wait_begin(closer.waiter.wait);
     weir__list_append(&io->closers, &closer.waiter.link);
     weir__wait_park(closer.waiter.wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
@@ -114,7 +125,9 @@ int weir_close(int fd)
         return result;
     if (own_count)
         end_ops(loop->io, fd);
-    return (int)weir__op_run(WEIR__OP_ID_CLOSE, &op, WEIR_FOREVER);
+    result = (int)weir__op_run(WEIR__OP_ID_CLOSE, &op, WEIR_FOREVER);
+    weir__spare_closed();
+    return result;
 }
 
 void weir_forget(int fd)

@@ -3,6 +3,7 @@
 #include "io/io.h"
 
 #include "core/loop.h"
+#include "io/clause.h"
 
 #include <errno.h>
 
@@ -33,5 +34,6 @@ void weir__io_term(struct weir__loop *loop)
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);
     weir__ring_holder_term(&loop->io->holder);
+    weir__clause_poll_term(loop->io);
     weir__memory_free(loop->io);
 }

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct weir__loop;
+struct weir__poll_record;
 
 /* The figures of one row on one loop: one writer, relaxed, as base/counter.h. */
 struct weir__row_stats {
@@ -32,6 +33,7 @@ struct weir__io {
     uint32_t home;             /* this loop in the descriptor table; unique in the process */
     struct weir__list ops;     /* weir__op.link: from enter to leave */
     struct weir__list closers; /* closes that wait for others' ops to end; close.c */
+    struct weir__poll_record *free_polls; /* of select's clauses on I/O; clause.c */
     struct weir__credits credits[WEIR__CLASS_COUNT];
     struct weir__row_stats rows[WEIR__OP_ID_COUNT];
     struct weir__region regions[WEIR_BUFFERS_MAX]; /* buffer.c */

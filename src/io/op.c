@@ -48,55 +48,26 @@ static void count_failure(struct weir__loop *loop, const struct weir__op *op, in
     }
 }
 
-/* One of the op's completions has come. */
-static void completion_came(struct weir__op *op)
+/* Whether there is a descriptor to hold: a path may begin at none. */
+static bool is_held(int fd, enum weir__op_holds holds)
 {
-    WEIR_DEBUG_ASSERT(op->awaited > 0);
-    if (--op->awaited == 0)
-        weir__wait_fire(op->wait, 0);
+    return holds != WEIR__HOLDS_NOTHING && (holds != WEIR__HOLDS_FOLDER || fd >= 0);
 }
 
-static void op_completed(struct weir__completion *completion, int result, uint32_t flags)
+static void leave(struct weir__loop *loop, int fd, enum weir__op_holds holds)
 {
-    struct weir__op *op = WEIR_CONTAINER_OF(completion, struct weir__op, completion);
-
-    (void)flags;
-    op->result = result;
-    completion_came(op);
-}
-
-/* What the cancel itself answers is advice: the op's own completion follows, or has come. */
-static void cancel_completed(struct weir__completion *completion, int result, uint32_t flags)
-{
-    (void)result;
-    (void)flags;
-    completion_came(WEIR_CONTAINER_OF(completion, struct weir__op, cancel_completion));
-}
-
-/* An op in the kernel cannot be left; it can only be asked to end. */
-static void ask_kernel(struct weir__wait *wait, int reason)
-{
-    struct weir__op *op = wait->subject;
-    struct io_uring_sqe *sqe;
-
-    if (!op->reason)
-        op->reason = reason;
-    if (op->cancel_sent || op->awaited == 0)
+    if (!is_held(fd, holds))
         return;
-    op->cancel_sent = true;
-    op->awaited++;
-    sqe = weir__ring_sqe(&wait->loop->ring);
-    io_uring_prep_cancel(sqe, &op->completion, 0);
-    op->cancel_completion.complete = cancel_completed;
-    weir__ring_complete_to(sqe, &op->cancel_completion);
+    weir__descriptor_leave(fd);
+    if (WEIR_UNLIKELY(!weir__list_empty(&loop->io->closers)))
+        weir__close_notify(loop->io, fd);
 }
 
-void weir__op_interrupt(struct weir__op *op, int reason)
+static void let_go(struct weir__loop *loop, struct weir__op *op)
 {
-    if (!op->reason)
-        op->reason = reason;
-    if (weir__wait_is_open(op->wait)) /* else its task is ready to run, and will see the reason */
-        weir__wait_interrupt(op->wait, reason);
+    weir__list_unlink(&op->link);
+    leave(loop, op->fd, op->row->holds);
+    leave(loop, op->other_fd, op->row->holds_other);
 }
 
 /* The kernel's word on an op that was asked to end. */
@@ -107,6 +78,94 @@ static int64_t kernel_result(struct weir__op *op)
     if (!ended_early || !op->reason)
         return op->result;
     return op->row->settle ? op->row->settle(op) : op->reason;
+}
+
+static void standing_ended(struct weir__op *op)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    op->result = kernel_result(op);
+    if (op->result < 0 && (op->reason || !op->cancel_sent)) /* else its handle has stopped it */
+        count_failure(loop, op, op->result);
+    let_go(loop, op);
+    op->ended(op);
+}
+
+/* The last of the op's completions, or the last but one, has come. */
+static void completion_came(struct weir__op *op)
+{
+    WEIR_DEBUG_ASSERT(op->awaited > 0);
+    if (--op->awaited > 0)
+        return;
+    if (op->wait)
+        weir__wait_fire(op->wait, 0);
+    else
+        standing_ended(op);
+}
+
+/* A zero-copy send has two: its result, with more to come, and the notice that the buffer is free
+ * again. */
+static void op_completed(struct weir__completion *completion, int result, uint32_t flags)
+{
+    struct weir__op *op = WEIR_CONTAINER_OF(completion, struct weir__op, completion);
+
+    if (WEIR_LIKELY(!(flags & IORING_CQE_F_NOTIF)))
+        op->result = result;
+    if (WEIR_LIKELY(!(flags & IORING_CQE_F_MORE)))
+        completion_came(op);
+}
+
+/* What the cancel itself answers is advice: the op's own completion follows, or has come. */
+static void cancel_completed(struct weir__completion *completion, int result, uint32_t flags)
+{
+    (void)result;
+    (void)flags;
+    completion_came(WEIR_CONTAINER_OF(completion, struct weir__op, cancel_completion));
+}
+
+static void event_came(struct weir__completion *completion, int result, uint32_t flags)
+{
+    struct weir__op *op = WEIR_CONTAINER_OF(completion, struct weir__op, completion);
+
+    op->event(op, result, flags);
+    if (flags & IORING_CQE_F_MORE)
+        return;
+    op->result = result;
+    completion_came(op);
+}
+
+/* An op in the kernel cannot be left; it can only be asked to end. */
+static void ask_kernel(struct weir__op *op, int reason)
+{
+    struct io_uring_sqe *sqe;
+
+    if (!op->reason)
+        op->reason = reason;
+    if (op->cancel_sent || op->awaited == 0)
+        return;
+    op->cancel_sent = true;
+    op->awaited++;
+    sqe = weir__ring_sqe(&weir__loop_current->ring);
+    io_uring_prep_cancel(sqe, &op->completion, 0);
+    op->cancel_completion.complete = cancel_completed;
+    weir__ring_complete_to(sqe, &op->cancel_completion);
+}
+
+static void interrupt_wait(struct weir__wait *wait, int reason)
+{
+    ask_kernel(wait->subject, reason);
+}
+
+void weir__op_interrupt(struct weir__op *op, int reason)
+{
+    if (!op->wait) {
+        ask_kernel(op, reason);
+        return;
+    }
+    if (!op->reason)
+        op->reason = reason;
+    if (weir__wait_is_open(op->wait)) /* else its task is ready to run, and will see the reason */
+        weir__wait_interrupt(op->wait, reason);
 }
 
 static int64_t submit(struct weir__loop *loop, struct weir__op *op)
@@ -121,10 +180,10 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
     weir__wait_begin(wait);
-    wait->interrupt = ask_kernel;
+    wait->interrupt = interrupt_wait;
     wait->subject = op;
     if (refusal < 0) { /* a try: the op and its cancel go to the kernel together, in this order */
-        ask_kernel(wait, refusal);
+        ask_kernel(op, refusal);
         deadline_ns = WEIR_FOREVER;
     }
     weir__wait_park(wait, deadline_ns,
@@ -238,12 +297,6 @@ static int learn_kind(void *arg)
     return weir__descriptor_learn(((struct weir__op *)arg)->fd);
 }
 
-/* Whether there is a descriptor to hold: a path may begin at none. */
-static bool is_held(int fd, enum weir__op_holds holds)
-{
-    return holds != WEIR__HOLDS_NOTHING && (holds != WEIR__HOLDS_FOLDER || fd >= 0);
-}
-
 /* Takes part in a descriptor's life, or says why not. */
 static int enter(struct weir__loop *loop, int fd, enum weir__op_holds holds)
 {
@@ -254,15 +307,6 @@ static int enter(struct weir__loop *loop, int fd, enum weir__op_holds holds)
     if (holds == WEIR__HOLDS_EITHER)
         pollable = weir__descriptor_is_stream(fd);
     return pollable < 0 ? pollable : weir__descriptor_enter(fd, loop->io->home, pollable);
-}
-
-static void leave(struct weir__loop *loop, int fd, enum weir__op_holds holds)
-{
-    if (!is_held(fd, holds))
-        return;
-    weir__descriptor_leave(fd);
-    if (WEIR_UNLIKELY(!weir__list_empty(&loop->io->closers)))
-        weir__close_notify(loop->io, fd);
 }
 
 static int hold(struct weir__loop *loop, struct weir__op *op)
@@ -282,13 +326,6 @@ static int hold(struct weir__loop *loop, struct weir__op *op)
         WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
     return error;
-}
-
-static void let_go(struct weir__loop *loop, struct weir__op *op)
-{
-    weir__list_unlink(&op->link);
-    leave(loop, op->fd, op->row->holds);
-    leave(loop, op->other_fd, op->row->holds_other);
 }
 
 /* The op of a task on its loop, with its row's holds respected. */
@@ -329,4 +366,29 @@ int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_
     if (WEIR_UNLIKELY(result < 0))
         count_failure(loop, op, result);
     return result;
+}
+
+int weir__op_start(enum weir__op_id id, struct weir__op *op)
+{
+    struct weir__loop *loop = weir__loop_current;
+    struct io_uring_sqe *sqe;
+    int error;
+
+    op->row = &weir__op_rows[id];
+    op->wait = NULL;
+    op->reason = 0;
+    op->cancel_sent = false;
+    WEIR_DEBUG_ASSERT(op->row->class == WEIR__CLASS_UNBOUNDED);
+    WEIR_DEBUG_ASSERT(op->row->holds == WEIR__HOLDS_POLLABLE);
+    weir__list_init(&op->link);
+    error = hold(loop, op);
+    if (error < 0)
+        return error;
+    count_route(loop, op, WEIR__ROUTE_RING);
+    sqe = weir__ring_sqe(&loop->ring);
+    op->row->prep(op, sqe);
+    op->completion.complete = event_came;
+    weir__ring_complete_to(sqe, &op->completion);
+    op->awaited = 1;
+    return 0;
 }

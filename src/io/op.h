@@ -22,6 +22,13 @@
  * only after the terminal completion, and after the cancel's own. So user_data (the address) is
  * unique while anything in the kernel refers to it. What a cancel answers is advice: the op's own
  * completion is the result, and a success that won the race is returned as one.
+ *
+ * A standing op is in flight on behalf of a handle, and no task waits in it: a receive with many
+ * results, a send behind its writer's back. It takes the same way to the ring, holds its
+ * descriptor, and lies in the handle, which keeps it until `ended`:
+ *
+ *   weir__op_start ---> event, at each completion of the op ---> ended
+ *                         weir__op_interrupt, by the handle or a close: ask the kernel
  */
 #ifndef WEIR_IO_OP_H
 #define WEIR_IO_OP_H
@@ -90,6 +97,7 @@ enum weir__op_id {
     WEIR__OP_ID_BIND,
     WEIR__OP_ID_LISTEN,
     WEIR__OP_ID_ACCEPT,
+    WEIR__OP_ID_ACCEPT_NOW,
     WEIR__OP_ID_CONNECT,
     WEIR__OP_ID_RECV,
     WEIR__OP_ID_SEND,
@@ -180,6 +188,10 @@ struct weir__op {
     int reason;      /* why it was interrupted; 0: it was not */
     uint8_t awaited; /* completions that have not come */
     bool cancel_sent;
+
+    /* A standing op's, set by its handle; both run in the reap, and may neither park nor submit. */
+    void (*event)(struct weir__op *op, int result, uint32_t flags); /* IORING_CQE_F_* */
+    void (*ended)(struct weir__op *op); /* nothing refers to it any more: it can be started anew */
 };
 
 /* The one table; table.c. */
@@ -187,6 +199,9 @@ extern const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT];
 
 /* Runs the operation to its end. `op` has its arguments set, and is zero otherwise. */
 int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_ns);
+
+/* Starts a standing op of an unbounded row. 0: `ended` will follow; -errno: nothing happened. */
+int weir__op_start(enum weir__op_id id, struct weir__op *op);
 
 /* Home loop: asks an op to end, in whatever stage it waits. `reason` is what it returns if it does;
  * the first reason stands. */

@@ -68,6 +68,16 @@ int weir_accept(int fd, struct sockaddr *address, socklen_t *address_bytes, int 
     return accepted;
 }
 
+int weir__socket_accept_now(int fd, struct sockaddr *address, socklen_t *address_bytes)
+{
+    struct weir__op op = { .fd = fd, .address = address, .other_address = address_bytes };
+    int accepted = (int)weir__op_run(WEIR__OP_ID_ACCEPT_NOW, &op, WEIR_FOREVER);
+
+    if (accepted >= 0)
+        weir__descriptor_forget(accepted);
+    return accepted;
+}
+
 int weir__socket_try_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,
                              int64_t deadline_ns)
 {

@@ -30,11 +30,15 @@ void weir__socket_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe); /* f
 int64_t weir__socket_call_socket(struct weir__op *op); /* other_fd: domain; mode: protocol */
 int64_t weir__socket_call_bind(struct weir__op *op);
 int64_t weir__socket_call_listen(struct weir__op *op);  /* mode: backlog */
+int64_t weir__socket_call_accept(struct weir__op *op);  /* other_address: room */
 int64_t weir__socket_call_connect(struct weir__op *op); /* does not wait for a backlog: -EAGAIN */
 int64_t weir__socket_call_shutdown(struct weir__op *op);
 
 /* One try of a connect: as weir_connect, but -EAGAIN when a unix-domain backlog is full. */
 int weir__socket_try_connect(int fd, const struct sockaddr *address, socklen_t address_bytes,
                              int64_t deadline_ns);
+
+/* As weir_accept, but at once, on a socket with O_NONBLOCK: -EAGAIN when nobody waits there. */
+int weir__socket_accept_now(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
 #endif

@@ -103,6 +103,11 @@ int64_t weir__socket_call_listen(struct weir__op *op)
     return weir__kernel_listen(op->fd, op->mode);
 }
 
+int64_t weir__socket_call_accept(struct weir__op *op)
+{
+    return weir__kernel_accept4(op->fd, op->address, op->other_address, op->flags | SOCK_CLOEXEC);
+}
+
 int64_t weir__socket_call_connect(struct weir__op *op)
 {
     int flags = weir__kernel_get_flags(op->fd);

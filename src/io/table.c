@@ -188,6 +188,13 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_POLLABLE,
         .prep = weir__socket_prep_accept,
     },
+    ROW(ACCEPT_NOW) = {
+        .name = "accept_now",
+        .why = "a listener's try, on a socket that does not block: -EAGAIN where nobody waits",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__socket_call_accept,
+    },
     ROW(CONNECT) = {
         .name = "connect",
         .why = "waits for a peer; unix-domain ones are tried, since a full backlog blocks",

@@ -69,7 +69,7 @@ struct run {
 static int explain(int error, const char *why)
 {
     fprintf(stderr, "weir: cannot start: %s\n", why);
-    return weir__error_explain(error, why);
+    return weir__error_explain(error, "%s", why);
 }
 
 /* Under the mutex. */

@@ -20,7 +20,13 @@
 _Static_assert(sizeof(struct weir__clause_internal) <= sizeof((struct weir_clause *)0)->internal,
                "weir_clause.internal must hold what select needs");
 
-enum { SMALL_COUNT = 64 }; /* clauses whose locks are sorted on the stack */
+/* The way through a select is compiled twice, so that plain clauses do not pay for careful ones. */
+#define TWICE static inline __attribute__((always_inline))
+
+enum {
+    SMALL_COUNT = 64, /* clauses whose locks are sorted on the stack */
+    LOOK_EVERY = 16,  /* selects of a loop, of which one looks at its clauses on I/O */
+};
 
 struct selection {
     struct weir_clause *clauses;
@@ -88,7 +94,7 @@ static int prepare(const struct selection *selection)
 }
 
 /* Sorts in place by repeated insertion: few clauses, mostly in order already. */
-static void add_lock(struct lock_set *set, struct weir__lock *lock)
+TWICE void add_lock(struct lock_set *set, struct weir__lock *lock)
 {
     size_t place = set->count;
 
@@ -102,7 +108,7 @@ static void add_lock(struct lock_set *set, struct weir__lock *lock)
     set->count++;
 }
 
-static void collect_locks(struct lock_set *set, const struct selection *selection)
+TWICE void collect_locks(struct lock_set *set, const struct selection *selection)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -112,13 +118,13 @@ static void collect_locks(struct lock_set *set, const struct selection *selectio
     }
 }
 
-static void lock_all(const struct lock_set *set)
+TWICE void lock_all(const struct lock_set *set)
 {
     for (size_t i = 0; i < set->count; i++)
         weir__lock_acquire(set->locks[i]);
 }
 
-static void unlock_all(const struct lock_set *set)
+TWICE void unlock_all(const struct lock_set *set)
 {
     for (size_t i = set->count; i > 0; i--)
         weir__lock_release(set->locks[i - 1]);
@@ -135,7 +141,7 @@ static uint32_t random_below(uint32_t bound)
  * tried in a random order, shuffled as far as it is needed. A try may still fail, since a waiting
  * peer may have been decided elsewhere.
  */
-static int scan(const struct selection *selection, struct weir__wait **wake)
+TWICE int scan(const struct selection *selection, struct weir__wait **wake)
 {
     struct weir_clause *clauses = selection->clauses;
     bool in_order = selection->flags & WEIR_SELECT_PRIORITY;
@@ -157,7 +163,7 @@ static int scan(const struct selection *selection, struct weir__wait **wake)
 }
 
 /* Under the locks. */
-static void arm(const struct selection *selection, struct weir__wait *wait)
+TWICE void arm(const struct selection *selection, struct weir__wait *wait)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -174,7 +180,7 @@ static void arm(const struct selection *selection, struct weir__wait *wait)
     }
 }
 
-static void disarm(const struct selection *selection, int code)
+TWICE void disarm(const struct selection *selection, int code)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -189,9 +195,30 @@ static void disarm(const struct selection *selection, int code)
     }
 }
 
+/*
+ * Armed, and without the locks: others may have claimed the wait already. In a random order, since
+ * the first that turns out to be ready wins.
+ */
+static void launch(const struct selection *selection, const struct weir__wait *wait)
+{
+    struct weir_clause *clauses = selection->clauses;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < selection->count; i++)
+        if (enabled(&clauses[i]) && clauses[i].verbs->launch)
+            clauses[count++].order = i;
+    for (uint32_t i = 0; i < count && weir__wait_is_open(wait); i++) {
+        uint32_t pick = i + random_below(count - i);
+        struct weir_clause *clause = &clauses[clauses[pick].order];
+
+        clauses[pick].order = clauses[i].order;
+        clause->verbs->launch(clause, &weir__clause_internal(clause)->waiter);
+    }
+}
+
 /* All clauses at one instant: the index of the winner, or an error. */
-static int choose_under(const struct lock_set *set, const struct selection *selection,
-                        int64_t deadline_ns)
+TWICE int choose_under(const struct lock_set *set, const struct selection *selection,
+                       bool is_careful, int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
     int refusal, code;
@@ -205,6 +232,8 @@ static int choose_under(const struct lock_set *set, const struct selection *sele
         weir__wait_begin(wait);
         arm(selection, wait);
         unlock_all(set);
+        if (is_careful)
+            launch(selection, wait);
         code = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
         disarm(selection, code);
         return code;
@@ -215,7 +244,7 @@ static int choose_under(const struct lock_set *set, const struct selection *sele
 }
 
 /* With room for the locks: the caller's, or on the stack while they are few. */
-static __attribute__((noinline)) int choose(const struct selection *selection, int64_t deadline_ns)
+TWICE int choose(const struct selection *selection, bool is_careful, int64_t deadline_ns)
 {
     struct weir__lock *few[SMALL_COUNT];
     struct lock_set set = { .locks = selection->locks ? selection->locks : few };
@@ -226,10 +255,51 @@ static __attribute__((noinline)) int choose(const struct selection *selection, i
     if (!set.locks)
         return -ENOBUFS;
     collect_locks(&set, selection);
-    code = choose_under(&set, selection, deadline_ns);
+    code = choose_under(&set, selection, is_careful, deadline_ns);
     if (set.locks != few && set.locks != selection->locks)
         weir__memory_free(set.locks);
     return code;
+}
+
+static __attribute__((noinline)) int choose_quickly(const struct selection *selection,
+                                                    int64_t deadline_ns)
+{
+    return choose(selection, false, deadline_ns);
+}
+
+/* Once in every sixteen, at a place drawn anew each time, so that tasks that take turns do not
+ * share the looks unevenly. */
+static bool look_is_due(struct weir__loop *loop)
+{
+    if (loop->looks_left == 0) {
+        loop->looks_left = LOOK_EVERY;
+        loop->looks_at = (uint8_t)random_below(LOOK_EVERY);
+    }
+    return --loop->looks_left == loop->looks_at;
+}
+
+static bool has_looks(const struct selection *selection)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < selection->count; i++)
+        any |= enabled(&selection->clauses[i]) && selection->clauses[i].verbs->look;
+    return any;
+}
+
+/* Asks the kernel about the clauses on I/O, where the answer is needed before the select parks. */
+static void look(const struct selection *selection, int64_t deadline_ns)
+{
+    if (!has_looks(selection) ||
+        !(look_is_due(weir__loop_current) || (selection->flags & WEIR_SELECT_PRIORITY) ||
+          weir__wait_refuse(deadline_ns) < 0))
+        return;
+    for (size_t i = 0; i < selection->count; i++) {
+        struct weir_clause *clause = &selection->clauses[i];
+
+        if (enabled(clause) && clause->verbs->look)
+            clause->verbs->look(clause);
+    }
 }
 
 static __attribute__((noinline)) int choose_carefully(const struct selection *selection,
@@ -239,7 +309,8 @@ static __attribute__((noinline)) int choose_carefully(const struct selection *se
 
     if (code < 0)
         return code;
-    code = choose(selection, deadline_ns);
+    look(selection, deadline_ns);
+    code = choose(selection, true, deadline_ns);
     finish(selection, selection->count, code);
     return code;
 }
@@ -284,7 +355,8 @@ int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned f
         if (code >= 0)
             return code;
     }
-    return is_careful ? choose_carefully(&selection, deadline_ns) : choose(&selection, deadline_ns);
+    return is_careful ? choose_carefully(&selection, deadline_ns)
+                      : choose_quickly(&selection, deadline_ns);
 }
 
 /* Whatever is not plain, or not right. */
@@ -301,7 +373,7 @@ static __attribute__((noinline)) int choose_plain(struct weir_clause *clauses, s
 {
     const struct selection selection = { .clauses = clauses, .count = count };
 
-    return choose(&selection, deadline_ns);
+    return choose_quickly(&selection, deadline_ns);
 }
 
 int weir_select(struct weir_clause *clauses, size_t count, unsigned flags, int64_t deadline_ns)

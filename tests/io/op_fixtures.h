@@ -5,6 +5,8 @@
 
 #include "fixture.h"
 
+#include "io/socket.h"
+
 enum how { SUCCEED, FAIL, WAIT };
 
 /* What the calls work on. */
@@ -152,6 +154,20 @@ static int64_t call_accept(struct world *world, enum how how, int64_t deadline_n
     return fd;
 }
 
+static int64_t call_accept_now(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct sockaddr_in address;
+    int listener = loopback_socket(16, &address), client = plain_connect(&address);
+    int fd = weir__socket_accept_now(how == FAIL ? world->broken : listener, NULL, NULL);
+
+    (void)deadline_ns;
+    plain_close(client);
+    plain_close(listener);
+    if (fd >= 0)
+        plain_close(fd);
+    return fd;
+}
+
 static int64_t call_connect(struct world *world, enum how how, int64_t deadline_ns)
 {
     const struct sockaddr_in *addresses[] = {
@@ -289,6 +305,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_BIND] = FIXTURE(call_bind, -EADDRINUSE, INLINE),
     [WEIR__OP_ID_LISTEN] = FIXTURE(call_listen, -ENOTSOCK, INLINE, .no_deadline = true),
     [WEIR__OP_ID_ACCEPT] = FIXTURE(call_accept, -EINVAL, RING),
+    [WEIR__OP_ID_ACCEPT_NOW] = FIXTURE(call_accept_now, -EINVAL, INLINE, .no_deadline = true),
     [WEIR__OP_ID_CONNECT] =
         FIXTURE(call_connect, -ECONNREFUSED, RING, .deaf = true, .own_socket = true),
     [WEIR__OP_ID_RECV] = FIXTURE(call_recv, -ENOTSOCK, RING),

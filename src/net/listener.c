@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/* How a listener opens, closes, and is looked at; see listener.h. */
+#include "net/listener.h"
+
+#include "base/kernel.h"
+#include "base/memory.h"
+#include "core/loop.h"
+#include "core/park.h"
+#include "io/io.h"
+#include "io/op.h"
+#include "io/spare.h"
+
+#include <weir/chan.h>
+#include <weir/descriptor.h>
+#include <weir/listen.h>
+#include <weir/task.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum { CONNECTIONS_MAX = 65536, ADDRESS_BYTES = 160 };
+
+static int check_options(const struct weir_listener_options *options)
+{
+    if (options->size && options->size != sizeof *options)
+        return -EINVAL;
+    if (options->spread > WEIR_LISTENER_HAND_OVER || options->backlog < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i])
+            return -EINVAL;
+    if (options->name && strlen(options->name) >= WEIR__LISTENER_NAME_BYTES)
+        return -E2BIG;
+    return 0;
+}
+
+static void free_listener(struct weir_listener *listener)
+{
+    weir_chan_release(listener->stops);
+    weir__memory_free(listener->sets);
+    weir__memory_free(listener->lanes);
+    weir__memory_free(listener);
+}
+
+static struct weir_listener *make(const struct weir_listener_options *options, unsigned loop_count)
+{
+    struct weir_listener *listener = weir__memory_zalloc(NULL, sizeof *listener);
+
+    if (!listener)
+        return NULL;
+    listener->options = *options;
+    strcpy(listener->name, options->name ? options->name : "client");
+    listener->set_count = options->spread == WEIR_LISTENER_PER_LOOP ? loop_count : 1;
+    listener->lane_count = options->spread == WEIR_LISTENER_HERE ? 1 : loop_count;
+    listener->sets = weir__memory_zalloc(NULL, listener->set_count * sizeof *listener->sets);
+    listener->lanes = weir__memory_zalloc(NULL, listener->lane_count * sizeof *listener->lanes);
+    weir__credits_init(&listener->connections,
+                       options->connections_max ? options->connections_max : CONNECTIONS_MAX,
+                       WEIR_WHEN_FULL_PARK, 0);
+    if (!listener->sets || !listener->lanes ||
+        weir_chan_create(&listener->stops, sizeof(int64_t), 1, NULL) < 0) {
+        free_listener(listener);
+        return NULL;
+    }
+    for (unsigned i = 0; i < listener->set_count; i++) {
+        listener->sets[i].listener = listener;
+        listener->sets[i].ready_fd = -1;
+    }
+    for (unsigned i = 0; i < listener->lane_count; i++)
+        listener->lanes[i].listener = listener;
+    return listener;
+}
+
+static int make_non_blocking(int fd)
+{
+    int flags = weir__kernel_get_flags(fd);
+
+    return flags < 0 ? flags : weir__kernel_set_flags(fd, flags | O_NONBLOCK);
+}
+
+/* EPOLLEXCLUSIVE: of the loops that share a socket, one is woken. */
+static int watch(struct weir__listen_set *set, int fd)
+{
+    return weir__kernel_epoll_add(set->ready_fd, fd, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+/* A socket becomes the set's; on an error it is closed. */
+static int add_socket(struct weir__listen_set *set, int fd)
+{
+    int error = make_non_blocking(fd);
+
+    if (error >= 0 && set->fd_count == 1 && set->ready_fd < 0) {
+        error = set->ready_fd = weir__kernel_epoll_create();
+        if (error >= 0)
+            error = watch(set, set->fds[0]);
+    }
+    if (error >= 0 && set->ready_fd >= 0)
+        error = watch(set, fd);
+    if (error < 0)
+        weir_close(fd);
+    else
+        set->fds[set->fd_count++] = fd;
+    return error;
+}
+
+/* The sockets that were added last, after one set could not have its own. */
+static void remove_last(struct weir_listener *listener, unsigned set_count)
+{
+    for (unsigned i = 0; i < set_count; i++)
+        weir_close(listener->sets[i].fds[--listener->sets[i].fd_count]);
+}
+
+/* One more socket for the i-th set like the first set's newest: at its address, or the same. */
+static int open_another(const struct weir_listener *listener,
+                        const struct weir_listen_options *options)
+{
+    const struct weir__listen_set *first = &listener->sets[0];
+    int fd = first->fds[first->fd_count - 1];
+    char text[ADDRESS_BYTES];
+    int error;
+
+    if (!options->reuse_port)
+        return weir__kernel_dup(fd);
+    error = weir_socket_address(fd, text, sizeof text);
+    return error < 0 ? error : weir_listen_at(text, options);
+}
+
+/* `fd` is the first set's; the other sets get one each. */
+static int add_to_sets(struct weir_listener *listener, int fd,
+                       const struct weir_listen_options *options)
+{
+    int error = add_socket(&listener->sets[0], fd);
+
+    for (unsigned i = 1; i < listener->set_count && error >= 0; i++) {
+        error = open_another(listener, options);
+        if (error >= 0)
+            error = add_socket(&listener->sets[i], error);
+        if (error < 0)
+            remove_last(listener, i);
+    }
+    return error < 0 ? error : 0;
+}
+
+/* Whether a socket may be added now. */
+static int check_addition(struct weir_listener *listener)
+{
+    int error = 0;
+
+    if (!weir__loop_current)
+        return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
+    weir__lock_acquire(&listener->lock);
+    for (unsigned i = 0; i < listener->set_count; i++)
+        if (listener->sets[i].user_count)
+            error = -EBUSY;
+    if (listener->serving)
+        error = -EBUSY;
+    weir__lock_release(&listener->lock);
+    if (error >= 0 && listener->sets[0].fd_count == WEIR__LISTENER_SOCKETS_MAX)
+        error = -E2BIG;
+    return error;
+}
+
+int weir_listener_add(struct weir_listener *listener, const char *address)
+{
+    struct weir_listen_options options = { 0 };
+    int fd, error;
+
+    if (!listener || !address)
+        return -EINVAL;
+    error = check_addition(listener);
+    if (error < 0)
+        return error;
+    options.backlog = listener->options.backlog;
+    options.no_nodelay = listener->options.no_nodelay;
+    options.unlink_stale = listener->options.unlink_stale;
+    options.reuse_port = listener->set_count > 1 && strncmp(address, "unix:", 5) != 0;
+    fd = weir_listen_at(address, &options);
+    return fd < 0 ? fd : add_to_sets(listener, fd, &options);
+}
+
+int weir_listener_adopt(struct weir_listener *listener, int fd)
+{
+    static const struct weir_listen_options shared;
+    int listening = 0, error;
+    socklen_t bytes = sizeof listening;
+
+    if (!listener)
+        return -EINVAL;
+    error = check_addition(listener);
+    if (error >= 0)
+        error = weir__kernel_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes);
+    if (error == -ENOTSOCK || (error >= 0 && !listening))
+        error = -EINVAL;
+    if (error >= 0)
+        error = weir__kernel_set_cloexec(fd);
+    return error < 0 ? error : add_to_sets(listener, fd, &shared);
+}
+
+int weir_listener_open(struct weir_listener **out, const char *address,
+                       const struct weir_listener_options *options)
+{
+    static const struct weir_listener_options standard;
+    struct weir_listener *listener;
+    int error;
+
+    options = options ? options : &standard;
+    error = out ? check_options(options) : -EINVAL;
+    if (error < 0)
+        return error;
+    if (!weir__loop_current)
+        return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
+    listener = make(options, weir__loop_current->runtime->loop_count);
+    if (!listener)
+        return -ENOMEM;
+    error = address ? weir_listener_add(listener, address) : 0;
+    if (error < 0)
+        weir_listener_close(listener);
+    else
+        *out = listener;
+    return error;
+}
+
+int weir__listen_set_enter(struct weir__listen_set *set)
+{
+    struct weir_listener *listener = set->listener;
+    int error = 0;
+
+    weir__lock_acquire(&listener->lock);
+    /* relaxed: it changes under the lock */
+    if (atomic_load_explicit(&listener->closed, memory_order_relaxed))
+        error = -EBADF;
+    else if (set->user_count && set->loop != weir__loop_current)
+        error = -EBUSY;
+    if (error >= 0) {
+        set->loop = weir__loop_current;
+        set->user_count++;
+    }
+    weir__lock_release(&listener->lock);
+    return error;
+}
+
+void weir__listen_set_leave(struct weir__listen_set *set)
+{
+    struct weir_listener *listener = set->listener;
+    struct weir__waiter *closer = NULL;
+    struct weir__wait *wait;
+
+    weir__lock_acquire(&listener->lock);
+    if (--set->user_count == 0)
+        closer = listener->closer;
+    wait = closer && weir__wait_claim(closer->wait, 0) ? closer->wait : NULL;
+    weir__lock_release(&listener->lock);
+    if (wait)
+        weir__wait_wake(wait);
+}
+
+/* The set's loop: the operations under way there end with -EBADF. */
+static void end_ops(struct weir__loop *loop, struct weir__mail *mail)
+{
+    struct weir__listen_set *set = WEIR_CONTAINER_OF(mail, struct weir__listen_set, mail);
+    struct weir__list *ops = &loop->io->ops;
+
+    for (struct weir__list *link = ops->next; link != ops; link = link->next) {
+        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
+
+        if (op->fd == set->ready_fd || (set->ready_fd < 0 && op->fd == set->fds[0]))
+            weir__op_interrupt(op, -EBADF);
+    }
+    weir__listen_set_leave(set);
+}
+
+/* Under the lock: whether anybody still uses the sockets. */
+static bool has_users(const struct weir_listener *listener)
+{
+    for (unsigned i = 0; i < listener->set_count; i++)
+        if (listener->sets[i].user_count)
+            return true;
+    return false;
+}
+
+/* Ends the calls that wait in accept, and parks until the last of them has left. The mail is a user
+ * too, since it refers to the set. */
+static void end_users(struct weir_listener *listener)
+{
+    struct weir__waiter closer = { .wait = weir__wait_self() };
+    bool parks = true;
+
+    for (unsigned i = 0; i < listener->set_count; i++) {
+        struct weir__listen_set *set = &listener->sets[i];
+        bool used;
+
+        weir__lock_acquire(&listener->lock);
+        used = set->user_count > 0;
+        set->user_count += used;
+        weir__lock_release(&listener->lock);
+        set->mail.deliver = end_ops;
+        if (used)
+            weir__loop_post(set->loop, &set->mail);
+    }
+    weir__spare_notify(); /* those who pause look again */
+    while (parks) {
+        weir__lock_acquire(&listener->lock);
+        parks = has_users(listener);
+        if (parks) {
+            weir__wait_begin(closer.wait);
+            listener->closer = &closer;
+        }
+        weir__lock_release(&listener->lock);
+        if (parks)
+            weir__wait_park(closer.wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
+        weir__lock_acquire(&listener->lock);
+        listener->closer = NULL;
+        weir__lock_release(&listener->lock);
+    }
+}
+
+int weir_listener_close(struct weir_listener *listener)
+{
+    bool serving;
+
+    if (!listener)
+        return 0;
+    if (!weir__loop_current)
+        return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
+    weir__lock_acquire(&listener->lock);
+    serving = listener->serving;
+    /* relaxed: who acts on it later has taken the lock, or is woken after this */
+    atomic_store_explicit(&listener->closed, !serving, memory_order_relaxed);
+    weir__lock_release(&listener->lock);
+    if (serving)
+        return -EBUSY;
+    end_users(listener);
+    for (unsigned i = 0; i < listener->set_count; i++) {
+        struct weir__listen_set *set = &listener->sets[i];
+
+        if (set->ready_fd >= 0)
+            weir_close(set->ready_fd);
+        while (set->fd_count)
+            weir_close(set->fds[--set->fd_count]);
+    }
+    free_listener(listener);
+    return 0;
+}
+
+int weir_listener_address(struct weir_listener *listener, unsigned index, char *text, size_t bytes)
+{
+    if (!listener)
+        return -EINVAL;
+    if (index >= listener->sets[0].fd_count)
+        return -ENOENT;
+    return weir_socket_address(listener->sets[0].fds[index], text, bytes);
+}
+
+/* For a socket that listens, the kernel gives its queue in the fields of what is unacknowledged. */
+static void add_backlog(struct weir_listener_stats *stats, int fd)
+{
+    struct tcp_info info = { 0 };
+    socklen_t bytes = sizeof info;
+
+    if (weir__kernel_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0)
+        return;
+    stats->backlog += info.tcpi_unacked;
+    stats->backlog_max += info.tcpi_sacked;
+}
+
+static uint64_t read_figure(atomic_ullong *figure)
+{
+    return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+int weir_listener_read_stats(struct weir_listener *listener, struct weir_listener_stats *stats)
+{
+    struct weir__credits *connections;
+
+    if (!listener || !stats)
+        return -EINVAL;
+    *stats = (struct weir_listener_stats){
+        .accepted = read_figure(&listener->accepted),
+        .refused = read_figure(&listener->refused),
+        .lost = read_figure(&listener->lost),
+        .handed_over = read_figure(&listener->handed_over),
+        .paused = read_figure(&listener->paused),
+        .paused_ns = read_figure(&listener->paused_ns),
+        .waited = read_figure(&listener->waited),
+        .paused_now = atomic_load_explicit(&listener->paused_now, memory_order_relaxed) > 0,
+    };
+    connections = &listener->connections;
+    weir__lock_acquire(&connections->lock);
+    stats->full = connections->waited_count;
+    stats->full_ns = connections->wait_ns;
+    weir__lock_release(&connections->lock);
+    for (unsigned i = 0; i < listener->lane_count; i++)
+        stats->open += atomic_load_explicit(&listener->lanes[i].open_count, memory_order_relaxed);
+    for (unsigned i = 0; i < listener->set_count; i++)
+        for (unsigned at = 0; at < listener->sets[i].fd_count; at++)
+            add_backlog(stats, listener->sets[i].fds[at]);
+    return 0;
+}
