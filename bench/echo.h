@@ -26,7 +26,7 @@ struct echo_job {
     uint64_t spin_ns; /* 0: sleep at once */
 };
 
-echo_fn uring_echo, uring_multi_echo, epoll_echo, threads_echo, weir_echo;
+echo_fn uring_echo, uring_multi_echo, epoll_echo, threads_echo, weir_echo, weir_stream_echo;
 echo_fn threads_waiting, weir_waiting;
 
 /* What every server does to a socket that it accepted: TCP_NODELAY. Ends the trial on errors. */

@@ -87,6 +87,17 @@ static const struct contender echo[] = {
     { .name = NULL },
 };
 
+/* Here `weir` is weir_stream; plain calls are its other form. */
+static const struct contender stream[] = {
+    { "weir", .echo = weir_stream_echo, WEIR_ON_ALL_CPUS },
+    { "weir-plain", .echo = weir_echo, WEIR_ON_ALL_CPUS },
+    { "uring-multi", .echo = uring_multi_echo },
+    { "uring", .echo = uring_echo },
+    { "epoll", .echo = epoll_echo },
+    { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
 static const struct contender waiting[] = {
     { "weir", .echo = weir_waiting, WEIR_ON_ALL_CPUS },
     { "threads", .echo = threads_waiting, .threads = THREADS_WAITING },
@@ -256,6 +267,12 @@ const struct bench benches[] = {
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
     { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
+    { "stream-1", "echo of 64 B by weir_stream over 1 connection", &echo_family, stream, 1, 0 },
+    { "stream-32", "echo of 64 B by weir_stream over 32 connections", &echo_family, stream, 32, 0 },
+    { "stream-256", "echo of 64 B by weir_stream over 256 connections", &echo_family, stream, 256,
+      0 },
+    { "stream-1000", "echo of 64 B by weir_stream over 1000 connections", &echo_family, stream,
+      1000, 0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,
       waiting, 1000, 0 },
     { "mixed", "latency of a ticking pipeline beside blocking work", &mixed_family, mixed, 0, 0 },

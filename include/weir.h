@@ -36,6 +36,7 @@
 #include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
+#include <weir/stream.h>
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>

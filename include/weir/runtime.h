@@ -40,6 +40,9 @@ enum weir_feature {
     WEIR_FEATURE_FTRUNCATE = 1 << 5,      /* IORING_OP_FTRUNCATE, Linux 6.9 */
     WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,     /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
     WEIR_FEATURE_NO_IOWAIT = 1 << 7,      /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_BUFFER_RING = 1 << 8,    /* provided buffers for receives, Linux 5.19 */
+    WEIR_FEATURE_MULTISHOT_RECV = 1 << 9, /* one receive with many results, Linux 6.0 */
+    WEIR_FEATURE_SEND_ZC = 1 << 10,       /* IORING_OP_SEND_ZC, Linux 6.0 */
     WEIR_FEATURE_NAPI = 1 << 22,          /* napi_busy_poll_ns, Linux 6.9 */
     WEIR_FEATURE_CLONE_BUFFERS = 1 << 23, /* loops share registered buffers, Linux 6.13 */
 };
@@ -103,6 +106,14 @@ struct weir_options {
     int64_t napi_busy_poll_ns; /* 0: never; at most 1 s; the kernel's unit is 1 us, rounded up */
     bool napi_prefer;          /* SO_PREFER_BUSY_POLL: interrupts stay off while it polls */
     unsigned prefault_stacks;  /* 0: pages come as they are touched */
+
+    /*
+     * Receive buffers of weir_stream, per loop: memory that all streams share, taken as bytes
+     * arrive. It is made as it is needed, up to the bound; beyond it, streams receive into memory
+     * of their own. At most 32768 buffers.
+     */
+    unsigned receive_buffer_bytes; /* of one, at least 64; 0: 4 KiB */
+    size_t receive_buffers_bytes;  /* of all; 0: 8 MiB */
 
     uint64_t reserved[5]; /* must be zero */
 };

@@ -54,6 +54,12 @@ enum weir_counter {
     WEIR_OPS_REGISTERED, /* on the ring, with a registered buffer */
     WEIR_BUFFERS_NOW,    /* registered regions, and how much they pin */
     WEIR_BUFFER_BYTES_NOW,
+
+    WEIR_RECEIVE_BUFFERS_NOW,     /* hold bytes that no stream's reader has taken */
+    WEIR_RECEIVE_BUFFERS_MAX,     /* the most of each loop so far, added up */
+    WEIR_RECEIVE_BUFFERS_MISSING, /* -ENOBUFS: bytes came, and no buffer was left */
+    WEIR_STREAMS_STARVED,         /* reads that found none, and used memory of their own */
+
     WEIR_COUNTER_COUNT,
 };
 

@@ -322,6 +322,11 @@ int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t 
     return or_error(getsockopt(fd, level, name, value, value_bytes));
 }
 
+int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes)
+{
+    return or_error(getpeername(fd, address, address_bytes));
+}
+
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes)
 {
     return or_error(getsockname(fd, address, address_bytes));
@@ -350,6 +355,11 @@ int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count)
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count)
 {
     return bytes_or_error(writev(fd, vectors, count));
+}
+
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count)
+{
+    return or_error(poll(polls, count, 0));
 }
 
 int weir__kernel_poll(int fd, short events)
@@ -389,6 +399,22 @@ int weir__kernel_get_pipe_bytes(int fd)
 int weir__kernel_set_flags(int fd, int flags)
 {
     return or_error(fcntl(fd, F_SETFL, flags));
+}
+
+void *weir__kernel_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, bytes, MADV_DONTFORK);
+    return memory;
+}
+
+void weir__kernel_unmap(void *memory, size_t bytes)
+{
+    munmap(memory, bytes);
 }
 
 int weir__kernel_set_cloexec(int fd)

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+struct pollfd;
 struct flock;
 struct open_how;
 struct stat;
@@ -97,12 +98,14 @@ int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_by
 int weir__kernel_shutdown(int fd, int how);
 int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
+int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes);
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
 /* Memory. */
 int weir__kernel_populate(void *base, size_t bytes); /* MADV_POPULATE_WRITE, Linux 5.14 */
 
 /* Any descriptor. */
+int weir__kernel_poll_now(struct pollfd *polls, unsigned count); /* poll(2), without waiting */
 int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
 int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
@@ -129,5 +132,9 @@ int weir__kernel_pidfd_open(pid_t pid);
 int weir__kernel_pidfd_kill(int pid_fd, int signo);
 int weir__kernel_kill(pid_t pid, int signo);
 int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options); /* again on EINTR */
+
+/* Memory. */
+void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */
+void weir__kernel_unmap(void *memory, size_t bytes);
 
 #endif

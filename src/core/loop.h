@@ -25,6 +25,7 @@
 
 struct weir_task;
 struct weir__io;
+struct weir__net;
 struct weir__pool;
 struct weir__runtime;
 struct weir__waiter;
@@ -84,7 +85,8 @@ struct weir__loop {
 
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
-    struct weir__io *io; /* the io room's part */
+    struct weir__io *io;   /* the io room's part */
+    struct weir__net *net; /* the net room's part */
     struct weir__heap *heap;
     struct weir__runtime *runtime;
     unsigned index;

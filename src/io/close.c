@@ -53,28 +53,40 @@ static uint32_t times_held(const struct weir__op *op, int fd)
     return (uint32_t)(op->fd == fd) + (uint32_t)(op->row->holds_other && op->other_fd == fd);
 }
 
-/* Those of this loop. Nobody looks through its ops to find none: ten thousand may be waiting. */
-static uint32_t count_ops(const struct weir__io *io, int fd)
+static uint32_t count_among(const struct weir__list *ops, int fd)
 {
     uint32_t count = 0;
 
-    if (!weir__descriptor_is_busy(fd))
-        return 0;
-    for (const struct weir__list *link = io->ops.next; link != &io->ops; link = link->next)
+    for (const struct weir__list *link = ops->next; link != ops; link = link->next)
         count += times_held(WEIR_CONTAINER_OF(link, struct weir__op, link), fd);
     return count;
 }
 
-/* One that has not been asked to end; NULL: all have. */
-static struct weir__op *find_unasked(const struct weir__io *io, int fd)
+/* Those of this loop. Nobody looks through its ops to find none. */
+static uint32_t count_ops(struct weir__io *io, int fd)
 {
-    for (const struct weir__list *link = io->ops.next; link != &io->ops; link = link->next) {
+    if (!weir__descriptor_is_busy(fd))
+        return 0;
+    return count_among(weir__io_ops(io, fd), fd) + count_among(weir__io_ops_of_two(io), fd);
+}
+
+static struct weir__op *find_unasked_among(struct weir__list *ops, int fd, bool only_calls)
+{
+    for (struct weir__list *link = ops->next; link != ops; link = link->next) {
         struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
 
-        if (times_held(op, fd) && !op->reason)
+        if (times_held(op, fd) && !op->reason && (op->wait || !only_calls))
             return op;
     }
     return NULL;
+}
+
+/* One that has not been asked to end; NULL: all have. */
+static struct weir__op *find_unasked(struct weir__io *io, int fd, bool only_calls)
+{
+    struct weir__op *op = find_unasked_among(weir__io_ops(io, fd), fd, only_calls);
+
+    return op ? op : find_unasked_among(weir__io_ops_of_two(io), fd, only_calls);
 }
 
 void weir__close_notify(struct weir__io *io, int fd)
@@ -101,13 +113,21 @@ static void end_ops(struct weir__io *io, int fd)
     struct closer closer = { .waiter.wait = weir__wait_self(), .fd = fd };
     struct weir__op *op;
 
-    while ((op = find_unasked(io, fd)))
+    while ((op = find_unasked(io, fd, false)))
         weir__op_interrupt(op, -EBADF);
-    if (!weir__descriptor_is_busy(fd))
+    if (!count_ops(io, fd))
         return;
     weir__wait_begin(closer.waiter.wait);
     weir__list_append(&io->closers, &closer.waiter.link);
     weir__wait_park(closer.waiter.wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
+}
+
+void weir__close_end_calls(struct weir__io *io, int fd)
+{
+    struct weir__op *op;
+
+    while ((op = find_unasked(io, fd, true)))
+        weir__op_interrupt(op, -EBADF);
 }
 
 int weir_close(int fd)

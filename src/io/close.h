@@ -14,4 +14,7 @@ int64_t weir__close_call(struct weir__op *op);
 /* Home loop: an op on `fd` has ended; a close may be waiting for it. */
 void weir__close_notify(struct weir__io *io, int fd);
 
+/* Home loop: asks the calls of tasks on `fd` to end, with -EBADF; standing ops go on. */
+void weir__close_end_calls(struct weir__io *io, int fd);
+
 #endif

@@ -17,7 +17,8 @@ int weir__io_init(struct weir__loop *loop)
     if (!io)
         return -ENOMEM;
     io->home = atomic_fetch_add_explicit(&next_home, 1, memory_order_relaxed);
-    weir__list_init(&io->ops);
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
+        weir__list_init(&io->ops[list]);
     weir__list_init(&io->closers);
     weir__ring_holder_init(&io->holder);
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
@@ -27,12 +28,33 @@ int weir__io_init(struct weir__loop *loop)
     return 0;
 }
 
+/* An op, of whatever descriptor; NULL: there is none. */
+static struct weir__op *find_op(struct weir__io *io)
+{
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
+        if (!weir__list_empty(&io->ops[list]))
+            return WEIR_CONTAINER_OF(io->ops[list].next, struct weir__op, link);
+    return NULL;
+}
+
+void weir__io_stop(struct weir__loop *loop)
+{
+    struct weir__op *op;
+
+    while ((op = find_op(loop->io))) {
+        weir__op_interrupt(op, -ECANCELED);
+        weir__ring_wait(&loop->ring, INT64_MAX);
+    }
+}
+
 void weir__io_term(struct weir__loop *loop)
 {
-    WEIR_ASSERT(weir__list_empty(&loop->io->ops));
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
+        WEIR_ASSERT(weir__list_empty(&loop->io->ops[list]));
     WEIR_ASSERT(weir__list_empty(&loop->io->closers));
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         WEIR_ASSERT(loop->io->credits[queue].used == 0);
+    weir__receive_pool_close(&loop->io->buffers);
     weir__ring_holder_term(&loop->io->holder);
     weir__clause_poll_term(loop->io);
     weir__memory_free(loop->io);

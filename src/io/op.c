@@ -111,6 +111,8 @@ static void op_completed(struct weir__completion *completion, int result, uint32
 
     if (WEIR_LIKELY(!(flags & IORING_CQE_F_NOTIF)))
         op->result = result;
+    else
+        op->notice = result;
     if (WEIR_LIKELY(!(flags & IORING_CQE_F_MORE)))
         completion_came(op);
 }
@@ -321,7 +323,9 @@ static int hold(struct weir__loop *loop, struct weir__op *op)
         leave(loop, op->fd, row->holds);
         return error;
     }
-    weir__list_append(&loop->io->ops, &op->link);
+    weir__list_append(row->holds_other ? weir__io_ops_of_two(loop->io)
+                                       : weir__io_ops(loop->io, op->fd),
+                      &op->link);
     if (row->holds == WEIR__HOLDS_FILE && !row->is_release &&
         WEIR_UNLIKELY(weir__descriptor_kind(op->fd) == WEIR__FD_UNKNOWN))
         error = weir__pool_call(loop->runtime->pool, learn_kind, op, op->deadline_ns);
@@ -379,11 +383,13 @@ int weir__op_start(enum weir__op_id id, struct weir__op *op)
     op->reason = 0;
     op->cancel_sent = false;
     WEIR_DEBUG_ASSERT(op->row->class == WEIR__CLASS_UNBOUNDED);
-    WEIR_DEBUG_ASSERT(op->row->holds == WEIR__HOLDS_POLLABLE);
+    WEIR_DEBUG_ASSERT(op->row->holds >= WEIR__HOLDS_POLLABLE);
     weir__list_init(&op->link);
-    error = hold(loop, op);
-    if (error < 0)
+    error = weir__task_is_interrupted(loop->current) ? -ECANCELED : hold(loop, op);
+    if (WEIR_UNLIKELY(error < 0)) {
+        count_failure(loop, op, error);
         return error;
+    }
     count_route(loop, op, WEIR__ROUTE_RING);
     sqe = weir__ring_sqe(&loop->ring);
     op->row->prep(op, sqe);

@@ -104,6 +104,8 @@ enum weir__op_id {
     WEIR__OP_ID_RECVMSG,
     WEIR__OP_ID_SENDMSG,
     WEIR__OP_ID_SHUTDOWN,
+    WEIR__OP_ID_RECV_MULTISHOT,
+    WEIR__OP_ID_SEND_ZC,
     /* any descriptor */
     WEIR__OP_ID_READ,
     WEIR__OP_ID_WRITE,
@@ -126,6 +128,7 @@ enum weir__op_class {
     WEIR__CLASS_UNBOUNDED,
     WEIR__CLASS_DISK_READ,
     WEIR__CLASS_DISK_WRITE,
+    WEIR__CLASS_ZERO_COPY,
     WEIR__CLASS_COUNT,
 };
 
@@ -186,6 +189,7 @@ struct weir__op {
     struct weir__list link; /* among the loop's ops, while it runs */
     int64_t result;
     int reason;      /* why it was interrupted; 0: it was not */
+    int notice;      /* a zero-copy send's second result: IORING_NOTIF_USAGE_* */
     uint8_t awaited; /* completions that have not come */
     bool cancel_sent;
 

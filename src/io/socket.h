@@ -25,6 +25,9 @@ void weir__socket_prep_recv(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_send(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_recvmsg(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_sendmsg(struct weir__op *op, struct io_uring_sqe *sqe);
+/* Into the loop's receive buffers; a standing op. */
+void weir__socket_prep_recv_multishot(struct weir__op *op, struct io_uring_sqe *sqe);
+void weir__socket_prep_send_zc(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe); /* flags: the events */
 
 int64_t weir__socket_call_socket(struct weir__op *op); /* other_fd: domain; mode: protocol */

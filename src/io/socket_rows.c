@@ -2,6 +2,7 @@
 /* How the rows on sockets and poll run; see net.h. */
 #include "base/kernel.h"
 #include "io/descriptor.h"
+#include "io/receive.h"
 #include "io/socket.h"
 
 #include <errno.h>
@@ -70,6 +71,19 @@ void weir__socket_prep_recvmsg(struct weir__op *op, struct io_uring_sqe *sqe)
 void weir__socket_prep_sendmsg(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_sendmsg(sqe, op->fd, op->address, (unsigned)op->flags | MSG_NOSIGNAL);
+}
+
+void weir__socket_prep_recv_multishot(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, op->flags);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = WEIR__RECEIVE_GROUP;
+}
+
+void weir__socket_prep_send_zc(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_send_zc(sqe, op->fd, op->address, op->length, op->flags | MSG_NOSIGNAL,
+                          WEIR__SEND_ZC_REPORT_USAGE);
 }
 
 void weir__socket_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe)

@@ -284,6 +284,23 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .prep = weir__transfer_prep_writev,
         .call = weir__transfer_call_writev,
     },
+    ROW(RECV_MULTISHOT) = {
+        .name = "recv_multishot",
+        .why = "waits for a peer; one op with many results",
+        .since = 600,
+        .route = WEIR__ROUTE_RING,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .prep = weir__socket_prep_recv_multishot,
+    },
+    ROW(SEND_ZC) = {
+        .name = "send_zc",
+        .why = "waits for a peer, and pins memory until the network card has read it",
+        .since = 600,
+        .route = WEIR__ROUTE_RING,
+        .class = WEIR__CLASS_ZERO_COPY,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .prep = weir__socket_prep_send_zc,
+    },
     ROW(POLL) = {
         .name = "poll",
         .why = "waits for a peer",

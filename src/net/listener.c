@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "core/loop.h"
 #include "core/park.h"
+#include "io/close.h"
 #include "io/io.h"
 #include "io/op.h"
 #include "io/spare.h"
@@ -262,14 +263,8 @@ void weir__listen_set_leave(struct weir__listen_set *set)
 static void end_ops(struct weir__loop *loop, struct weir__mail *mail)
 {
     struct weir__listen_set *set = WEIR_CONTAINER_OF(mail, struct weir__listen_set, mail);
-    struct weir__list *ops = &loop->io->ops;
 
-    for (struct weir__list *link = ops->next; link != ops; link = link->next) {
-        struct weir__op *op = WEIR_CONTAINER_OF(link, struct weir__op, link);
-
-        if (op->fd == set->ready_fd || (set->ready_fd < 0 && op->fd == set->fds[0]))
-            weir__op_interrupt(op, -EBADF);
-    }
+    weir__close_end_calls(loop->io, set->ready_fd < 0 ? set->fds[0] : set->ready_fd);
     weir__listen_set_leave(set);
 }
 

@@ -123,6 +123,12 @@ void weir__probe_features(struct weir__ring *ring, const struct weir__ring_optio
         ring->features |= WEIR_FEATURE_NO_IOWAIT;
     if ((wanted & WEIR_FEATURE_SYNC_MSG_RING) && probe_msg_ring(ring))
         ring->features |= WEIR_FEATURE_SYNC_MSG_RING;
+    /* Known by an operation that came with them: buffer rings by SOCKET, multishot receives by
+     * SEND_ZC. */
+    if (weir__ring_supports(ring, IORING_OP_SOCKET))
+        ring->features |= wanted & WEIR_FEATURE_BUFFER_RING;
+    if (weir__ring_supports(ring, IORING_OP_SEND_ZC))
+        ring->features |= wanted & (WEIR_FEATURE_MULTISHOT_RECV | WEIR_FEATURE_SEND_ZC);
     if ((wanted & WEIR_FEATURE_NAPI) && options->napi_busy_poll_us && register_napi(ring, options))
         ring->features |= WEIR_FEATURE_NAPI;
     if ((wanted & WEIR_FEATURE_CLONE_BUFFERS) && probe_clone_buffers(ring))

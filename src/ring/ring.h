@@ -22,6 +22,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Newer than the packaged liburing's header, used by rows: Linux 6.2. A zero-copy send's notice
+ * then says whether the bytes were copied after all. */
+enum { WEIR__SEND_ZC_REPORT_USAGE = 1 << 3 };
+#define WEIR__NOTIF_USAGE_ZC_COPIED (1u << 31)
+
 struct weir__completion {
     /* Runs on the ring's thread during a reap. May not park, and may not submit. */
     void (*complete)(struct weir__completion *completion, int result, uint32_t flags);

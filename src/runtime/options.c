@@ -13,6 +13,8 @@
 #define GIB (KIB * KIB * KIB)
 #define MS  INT64_C(1000000)
 
+enum { RECEIVE_BUFFERS_MAX = 32768 }; /* the entries that the kernel allows */
+
 enum kind { KIND_UNSIGNED, KIND_SIZE, KIND_INT64 };
 
 #define FIELD(name) #name, offsetof(struct weir_options, name)
@@ -33,6 +35,8 @@ static const struct row {
     { FIELD(stack_bytes), KIND_SIZE, 64 * KIB, 16 * KIB, GIB },
     { FIELD(stack_total_bytes), KIND_SIZE, 0, 16 * KIB, INT64_MAX },
     { FIELD(stacks_kept), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(receive_buffer_bytes), KIND_UNSIGNED, 4 * KIB, 64, 1 << 20 },
+    { FIELD(receive_buffers_bytes), KIND_SIZE, 8 * KIB *KIB, 64, 32 * GIB },
     { FIELD(submission_limit), KIND_UNSIGNED, 64, 1, 1 << 20 },
     { FIELD(submission_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(pool_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
@@ -103,6 +107,8 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "ring_entries", "is not a power of two");
     if (options->without_features & ~weir__report_features())
         return refuse(why, why_bytes, "without_features", "has a bit that names no feature");
+    if (options->receive_buffers_bytes / options->receive_buffer_bytes - 1 >= RECEIVE_BUFFERS_MAX)
+        return refuse(why, why_bytes, "receive_buffers_bytes", "is not 1 to 32768 buffers");
     if (options->submission_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "submission_when_full", "is no enum weir_when_full");
     if (options->pool_when_full > WEIR_WHEN_FULL_EXPIRE)

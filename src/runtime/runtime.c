@@ -21,6 +21,7 @@
 #include "core/task.h"
 #include "fiber/overflow.h"
 #include "io/io.h"
+#include "net/net.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
 #include "runtime/report.h"
@@ -194,8 +195,10 @@ static void serve(struct run *run, unsigned index)
         weir__wait_park(&loop->main_task->wait, INT64_MAX, WEIR__PARK_RELEASE);
     }
     weir__async_stop(loop);
+    weir__io_stop(loop);
     meet(&run->meeting);
     wait_for_outsiders(&run->runtime);
+    weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
 }
@@ -211,6 +214,11 @@ static int start_loop(struct run *run, unsigned index, char *why)
     if (error < 0)
         return error;
     error = weir__io_init(loop);
+    if (error >= 0) {
+        error = weir__net_init(loop);
+        if (error < 0)
+            weir__io_term(loop);
+    }
     if (error < 0) {
         snprintf(why, WHY_BYTES, "out of memory for a loop's own structures");
         weir__loop_term(loop);
@@ -236,6 +244,7 @@ static void run_loop(struct run *run, unsigned index)
     if (!atomic_load(&run->error)) {
         serve(run, index);
     } else if (error >= 0) {
+        weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }

@@ -100,7 +100,7 @@ HELPER int64_t run_on_loop(unsigned loop_index, int64_t (*run)(void *, int64_t),
 /* The op that a started call waits in; NULL when there is none on this loop. */
 HELPER struct weir__op *op_on(int fd)
 {
-    struct weir__list *ops = &weir__loop_current->io->ops;
+    struct weir__list *ops = weir__io_ops(weir__loop_current->io, fd);
 
     for (struct weir__list *link = ops->next; link != ops; link = link->next)
         if (WEIR_CONTAINER_OF(link, struct weir__op, link)->fd == fd)

@@ -3,6 +3,7 @@
 #ifndef WEIR_TESTS_IO_OP_FIXTURES_H
 #define WEIR_TESTS_IO_OP_FIXTURES_H
 
+#include "core/park.h"
 #include "fixture.h"
 
 #include "io/socket.h"
@@ -279,6 +280,90 @@ static int64_t call_poll(struct world *world, enum how how, int64_t deadline_ns)
     return weir_poll(fd, POLLIN, deadline_ns);
 }
 
+/* A standing op, made into a call: until its first event, then until it has ended. */
+struct standing {
+    struct weir__op op;
+    struct weir__wait *wait;
+    int result; /* of the first event */
+    bool is_over;
+};
+
+static void standing_event(struct weir__op *op, int result, uint32_t flags)
+{
+    struct standing *standing = WEIR_CONTAINER_OF(op, struct standing, op);
+    struct weir__receive_pool *buffers = &weir__loop_current->io->buffers;
+    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if (result > 0) {
+        weir__receive_pool_take(buffers, id, (uint32_t)result);
+        weir__receive_pool_release(buffers, id);
+    }
+    if (!standing->result)
+        standing->result = result;
+    weir__wait_fire(standing->wait, 0);
+}
+
+static void standing_ended(struct weir__op *op)
+{
+    struct standing *standing = WEIR_CONTAINER_OF(op, struct standing, op);
+
+    standing->is_over = true;
+    weir__wait_fire(standing->wait, 0);
+}
+
+static int standing_park(struct standing *standing, int64_t deadline_ns, unsigned flags)
+{
+    weir__wait_begin(standing->wait);
+    return weir__wait_park(standing->wait, deadline_ns, flags);
+}
+
+static int64_t call_recv_multishot(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir__loop *loop = weir__loop_current;
+    struct standing standing = {
+        .op = { .fd = receiver(world, how), .event = standing_event, .ended = standing_ended },
+        .wait = weir__wait_self(),
+    };
+    int error = weir__receive_pool_open(&loop->io->buffers, &loop->ring, &loop->runtime->options);
+    int reason, pair[2];
+
+    CHECK_EQUAL(error, 0);
+    make_pair(pair);
+    if (how == SUCCEED) { /* it takes all there is, which others need */
+        standing.op.fd = pair[0];
+        CHECK_EQUAL(send(pair[1], "x", 1, 0), 1);
+    }
+    error = weir__op_start(WEIR__OP_ID_RECV_MULTISHOT, &standing.op);
+    if (error < 0) {
+        standing.is_over = true;
+        standing.op.result = error;
+    }
+    reason = error < 0 ? error : weir__wait_refuse(deadline_ns);
+    if (reason == 0)
+        reason = standing_park(&standing, deadline_ns, WEIR__PARK_CANCELLABLE);
+    if (!standing.is_over)
+        weir__op_interrupt(&standing.op, reason);
+    while (!standing.is_over)
+        standing_park(&standing, WEIR_FOREVER, WEIR__PARK_RELEASE);
+    plain_close(pair[0]);
+    plain_close(pair[1]);
+    return standing.result > 0 ? standing.result : standing.op.result;
+}
+
+static int64_t call_send_zc(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir__op op = { .address = world->block, .length = BLOCK_BYTES };
+    int64_t result;
+
+    op.fd = how == FAIL ? world->broken : plain_connect(&world->address);
+    result = weir__op_run(WEIR__OP_ID_SEND_ZC, &op, deadline_ns);
+    if (how != FAIL) {
+        plain_close(known(accept(world->listener, NULL, NULL)));
+        plain_close(op.fd);
+    }
+    return result;
+}
+
 static int64_t call_close(struct world *world, enum how how, int64_t deadline_ns)
 {
     (void)deadline_ns;
@@ -317,6 +402,8 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_WRITE] = FIXTURE(call_write, -EPIPE, RING),
     [WEIR__OP_ID_READV] = FIXTURE(call_readv, -EBADF, RING),
     [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
+    [WEIR__OP_ID_RECV_MULTISHOT] = FIXTURE(call_recv_multishot, -ENOTSOCK, RING),
+    [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),
     [WEIR__OP_ID_CLOSE] = FIXTURE(call_close, -EBADF, POOL, .no_deadline = true),
 };
