@@ -353,12 +353,15 @@ static int64_t call_recv_multishot(struct world *world, enum how how, int64_t de
 static int64_t call_send_zc(struct world *world, enum how how, int64_t deadline_ns)
 {
     struct weir__op op = { .address = world->block, .length = BLOCK_BYTES };
+    int peer = -1;
     int64_t result;
 
     op.fd = how == FAIL ? world->broken : plain_connect(&world->address);
+    if (how != FAIL)
+        peer = known(accept(world->listener, NULL, NULL));
     result = weir__op_run(WEIR__OP_ID_SEND_ZC, &op, deadline_ns);
     if (how != FAIL) {
-        plain_close(known(accept(world->listener, NULL, NULL)));
+        plain_close(peer);
         plain_close(op.fd);
     }
     return result;
@@ -403,7 +406,8 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_READV] = FIXTURE(call_readv, -EBADF, RING),
     [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
     [WEIR__OP_ID_RECV_MULTISHOT] = FIXTURE(call_recv_multishot, -ENOTSOCK, RING),
-    [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING),
+    [WEIR__OP_ID_SEND_ZC] =
+        FIXTURE(call_send_zc, -EOPNOTSUPP, RING, .deaf = true, .own_socket = true),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),
     [WEIR__OP_ID_CLOSE] = FIXTURE(call_close, -EBADF, POOL, .no_deadline = true),
 };

@@ -87,7 +87,7 @@ static void check_idle(struct trial *trial, size_t held)
 {
     const struct weir__io *io = weir__loop_current->io;
 
-    expect(trial, "ops in flight", weir__list_empty(&io->ops), true);
+    expect(trial, "ops in flight", any_op() == NULL, true);
     expect(trial, "closes in flight", weir__list_empty(&io->closers), true);
     for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++) {
         expect(trial, "credits", (int64_t)io->credits[class].used, (int64_t)held);
@@ -243,12 +243,10 @@ static void check_deadline_after(struct trial *trial)
 /* Waits in a world of its own. Returns the op that waits, or NULL when it works on no descriptor. */
 static struct weir__op *start_waiting(struct trial *trial)
 {
-    struct weir__list *ops = &weir__loop_current->io->ops;
-
     trial->how = how_it_waits(trial->id);
     trial_start(trial, WEIR_FOREVER);
     weir__sched_settle();
-    return weir__list_empty(ops) ? NULL : WEIR_CONTAINER_OF(ops->next, struct weir__op, link);
+    return any_op();
 }
 
 /* A number that the world still wants to close. */
@@ -286,7 +284,7 @@ static void check_close(struct trial *trial, struct call *holder)
     expect(trial, "close by another loop", run_on_loop(1, close_call, &fd), -EBUSY);
     expect(trial, "still open", fcntl(fd, F_GETFD) >= 0, true);
     weir__sched_settle();
-    expect(trial, "still waiting", weir__list_empty(&weir__loop_current->io->ops), false);
+    expect(trial, "still waiting", any_op() == NULL, false);
     call_start(&closer);
     expect(trial, "closed by another task", call_finish(&trial->call), -EBADF);
     let_pool_go(holder);
@@ -317,7 +315,7 @@ static void check_hang_up(struct trial *trial, struct call *holder)
 
     hang_up(trial->world);
     weir__sched_settle();
-    if (hears && !weir__list_empty(&weir__loop_current->io->ops)) {
+    if (hears && any_op()) {
         expect(trial, "hears of its peer", false, true);
         hears = false;
     }

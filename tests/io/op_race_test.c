@@ -6,6 +6,9 @@
  */
 #include "race.h"
 
+#include <signal.h>
+#include <sys/time.h>
+
 enum {
     LOOPS = 2,
     STREAMS = 4, /* each with two directions, if it can */
@@ -370,12 +373,85 @@ static void test_streams_without_features(void **state)
     run_race("without features", &options, test_rounds(200, 20000, 300000));
 }
 
+/* --- an enter that fails ---------------------------------------------------------------------- */
+
+static atomic_bool enters_fail;
+
+int __real_io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsigned flags,
+                           sigset_t *sig, size_t bytes);
+int __wrap_io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsigned flags,
+                           sigset_t *sig, size_t bytes);
+
+/* What an enter may answer: a signal came, no memory, the queue has overflowed, or only a part was
+ * submitted, and then nothing is waited for. */
+int __wrap_io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsigned flags,
+                           sigset_t *sig, size_t bytes)
+{
+    static const int errors[] = { -EINTR, -EAGAIN, -EBUSY };
+    static _Thread_local struct weir__random random;
+
+    if (!atomic_load_explicit(&enters_fail, memory_order_relaxed))
+        return __real_io_uring_enter2(fd, to_submit, min_complete, flags, sig, bytes);
+    if (!random.state)
+        random.state = race_seed() + fd;
+    if (one_in(&random, 3))
+        return errors[weir__random_below(&random, 3)];
+    if (to_submit > 1 && one_in(&random, 2))
+        return __real_io_uring_enter2(fd, to_submit / 2, 0, flags, sig, bytes);
+    return __real_io_uring_enter2(fd, to_submit, min_complete, flags, sig, bytes);
+}
+
+static void test_streams_while_enters_fail(void **state)
+{
+    const struct weir_options options = { .loop_count = LOOPS, .ring_entries = 16 };
+
+    (void)state;
+    atomic_store(&enters_fail, true);
+    run_race("failing enters", &options, test_rounds(200, 20000, 300000));
+    atomic_store(&enters_fail, false);
+}
+
+static atomic_long alarm_count;
+
+static void count_alarm(int signal)
+{
+    (void)signal;
+    atomic_fetch_add(&alarm_count, 1);
+}
+
+/* The thread of loop 0 is the test's own, which blocks no signal: each one ends its wait. */
+static void test_streams_in_a_storm_of_signals(void **state)
+{
+    const struct weir_options options = { .loop_count = LOOPS, .ring_entries = 16 };
+    const struct sigaction counting = { .sa_handler = count_alarm,
+                                        .sa_flags = SA_RESTART }; /* not for io_uring_enter */
+    const struct itimerval often = { { 0, LATE_US }, { 0, LATE_US } };
+    const struct itimerval never = { { 0, 0 }, { 0, 0 } };
+    struct race race = { .calls = test_rounds(200, 20000, 300000) };
+    struct sigaction before;
+    int fd_count = count_fds();
+
+    (void)state;
+    race_seed();
+    assert_int_equal(sigaction(SIGALRM, &counting, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    assert_int_equal(weir_run_on_this_thread(race_body, &race, &options), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    test_carry_out();
+    assert_int_equal(count_fds(), fd_count);
+    print_message("signals: %ld, %ld calls\n", atomic_load(&alarm_count), race.call_count);
+    assert_true(atomic_load(&alarm_count) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_streams_on_tiny_rings),
         cmocka_unit_test(test_streams_without_features),
+        cmocka_unit_test(test_streams_while_enters_fail),
+        cmocka_unit_test(test_streams_in_a_storm_of_signals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,17 @@ HELPER enum how how_it_waits(enum weir__op_id id)
     return weir__op_rows[id].holds >= WEIR__HOLDS_POLLABLE ? WAIT : SUCCEED;
 }
 
+/* An op of this loop that is under way; NULL: there is none. */
+HELPER struct weir__op *any_op(void)
+{
+    struct weir__list *ops = weir__loop_current->io->ops;
+
+    for (int list = 0; list <= WEIR__IO_OP_LISTS; list++)
+        if (!weir__list_empty(&ops[list]))
+            return WEIR_CONTAINER_OF(ops[list].next, struct weir__op, link);
+    return NULL;
+}
+
 /* All credits, so that whoever needs one waits. */
 HELPER void hold_credits(void)
 {

@@ -51,7 +51,7 @@ static void check_dispersed(struct crowd *crowd, struct weir_scope *scope, long 
     CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
     CHECK_EQUAL(crowd->result_counts[0], count);
     CHECK_EQUAL(crowd->result_counts[1], 0);
-    CHECK(weir__list_empty(&weir__loop_current->io->ops));
+    CHECK(!op_on(crowd->fd));
     CHECK_EQUAL(weir__loop_current->wheel.count, 0);
     CHECK(!weir__descriptor_is_busy(crowd->fd));
 }
