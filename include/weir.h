@@ -16,7 +16,11 @@
 #include <weir/chain.h>
 #include <weir/chan.h>
 #include <weir/child.h>
+#include <weir/copy.h>
+#include <weir/describe.h>
 #include <weir/descriptor.h>
+#include <weir/direct.h>
+#include <weir/directory.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
@@ -40,5 +44,6 @@
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>
+#include <weir/whole.h>
 
 #endif

@@ -54,6 +54,8 @@ enum weir_counter {
     WEIR_OPS_REGISTERED, /* on the ring, with a registered buffer */
     WEIR_BUFFERS_NOW,    /* registered regions, and how much they pin */
     WEIR_BUFFER_BYTES_NOW,
+    WEIR_OPS_REFUSED,  /* direct I/O: by the ring, then done by the pool */
+    WEIR_OPS_REROUTED, /* direct I/O: to the pool at once */
 
     WEIR_RECEIVE_BUFFERS_NOW,     /* hold bytes that no stream's reader has taken */
     WEIR_RECEIVE_BUFFERS_MAX,     /* the most of each loop so far, added up */
@@ -72,6 +74,9 @@ struct weir_op_stats {
     uint64_t failed_count;    /* ended with an error, cancel and deadline included */
     uint64_t cancelled_count; /* ended by a cancel */
     uint64_t expired_count;   /* ended by their deadline */
+    uint64_t missed_count;    /* tries of the page cache that found not all; hits are inline */
+    uint64_t refused_count;   /* direct I/O that the ring refused, and the pool did */
+    uint64_t rerouted_count;  /* direct I/O that the pool got at once: too many were refused */
     uint64_t reserved[4];
 };
 

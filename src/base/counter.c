@@ -45,6 +45,8 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_OPS_REGISTERED] = "ops_registered",
     [WEIR_BUFFERS_NOW] = "buffers_now",
     [WEIR_BUFFER_BYTES_NOW] = "buffer_bytes_now",
+    [WEIR_OPS_REFUSED] = "ops_refused",
+    [WEIR_OPS_REROUTED] = "ops_rerouted",
 };
 
 const char *weir_counter_name(int counter)

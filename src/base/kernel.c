@@ -120,6 +120,20 @@ int weir__kernel_statfs(const char *path, struct statfs *result)
     return or_error(statfs(path, result));
 }
 
+int weir__kernel_direct_alignment(int fd, unsigned *memory_bytes, unsigned *offset_bytes)
+{
+    struct statx file;
+    int error = weir__kernel_statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &file);
+
+    if (error < 0)
+        return error;
+    if (!(file.stx_mask & STATX_DIOALIGN) || !file.stx_dio_mem_align || !file.stx_dio_offset_align)
+        return -EOPNOTSUPP;
+    *memory_bytes = file.stx_dio_mem_align;
+    *offset_bytes = file.stx_dio_offset_align;
+    return 0;
+}
+
 int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags)
 {
     return or_error(faccessat(dir_fd, path, mode, flags));

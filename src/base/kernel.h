@@ -49,6 +49,8 @@ int64_t weir__kernel_getdents(int fd, void *buffer, size_t bytes); /* getdents64
 
 /* What a file is. */
 int weir__kernel_statfs(const char *path, struct statfs *result);
+/* What direct I/O must be aligned to. -EOPNOTSUPP: nobody says, or there is none. */
+int weir__kernel_direct_alignment(int fd, unsigned *memory_bytes, unsigned *offset_bytes);
 int weir__kernel_faccessat(int dir_fd, const char *path, int mode, int flags);
 int weir__kernel_fchmod(int fd, mode_t mode);
 int weir__kernel_fchmodat(int dir_fd, const char *path, mode_t mode, int flags);

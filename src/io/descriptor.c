@@ -9,6 +9,8 @@
 #include "base/kernel.h"
 #include "base/memory.h"
 
+#include <weir/runtime.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -29,9 +31,18 @@ enum {
 #define HOME_SHIFT 32
 #define ANY_HOME   UINT32_MAX
 
+/* The facts: log2 of the alignment of memory (8 bits) and of offsets (8) | known (1) | appends (1).
+ * The notes: direct I/O (16) | refused of it (16). */
+#define FACT_KNOWN   (1u << 16)
+#define FACT_APPENDS (1u << 17)
+enum { NOTES_MAX = 1024, NOTES_MIN = 10, NOTE_SHIFT = 16 };
+
+/* Kind, facts and notes are relaxed: they are about the descriptor, not about memory. */
 struct entry {
     _Atomic uint64_t word;
     _Atomic uint32_t kind;
+    _Atomic uint32_t facts;
+    _Atomic uint32_t notes[2]; /* reads, writes */
 };
 
 static _Atomic(struct entry *) parts[PART_COUNT];
@@ -110,6 +121,14 @@ bool weir__descriptor_is_busy(int fd)
     return entry && (atomic_load_explicit(&entry->word, memory_order_relaxed) & COUNT_MASK);
 }
 
+unsigned weir__descriptor_count(int fd)
+{
+    struct entry *entry = find_entry(fd, false);
+
+    return entry ? (unsigned)(atomic_load_explicit(&entry->word, memory_order_relaxed) & COUNT_MASK)
+                 : 0;
+}
+
 void weir__descriptor_forget(int fd)
 {
     struct entry *entry = find_entry(fd, false);
@@ -117,6 +136,9 @@ void weir__descriptor_forget(int fd)
     if (!entry)
         return;
     atomic_store_explicit(&entry->kind, WEIR__FD_UNKNOWN, memory_order_relaxed);
+    atomic_store_explicit(&entry->facts, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->notes[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->notes[1], 0, memory_order_relaxed);
     /* release; pairs with the acquire in enter */
     atomic_store_explicit(&entry->word, 0, memory_order_release);
 }
@@ -181,12 +203,25 @@ static enum weir__fd_kind kind_by_file_system(uint64_t magic, int open_flags)
     case TMPFS_MAGIC:
     case RAMFS_MAGIC:
         return WEIR__FD_MEMORY;
-    default:
+    default: /* overlay too: its files refuse reads that may not wait, 6.18 included */
         return WEIR__FD_OTHER;
     }
 }
 
-int weir__descriptor_learn(int fd)
+/* What direct I/O on the file needs. */
+static void learn_direct(struct entry *entry, int fd, int open_flags, unsigned features)
+{
+    uint32_t facts = open_flags & O_APPEND ? FACT_APPENDS : 0;
+    unsigned memory_bytes, offset_bytes;
+
+    if ((features & WEIR_FEATURE_DIOALIGN) &&
+        weir__kernel_direct_alignment(fd, &memory_bytes, &offset_bytes) >= 0)
+        facts |= FACT_KNOWN | (uint32_t)__builtin_ctz(memory_bytes) |
+                 (uint32_t)__builtin_ctz(offset_bytes) << 8;
+    atomic_store_explicit(&entry->facts, facts, memory_order_relaxed);
+}
+
+int weir__descriptor_learn(int fd, unsigned features)
 {
     struct entry *entry = find_entry(fd, true);
     enum weir__fd_kind kind = WEIR__FD_PIPE;
@@ -212,6 +247,58 @@ int weir__descriptor_learn(int fd)
     } else if (S_ISSOCK(file.st_mode)) {
         kind = WEIR__FD_SOCKET;
     }
+    if (kind == WEIR__FD_DIRECT)
+        learn_direct(entry, fd, open_flags, features);
     atomic_store_explicit(&entry->kind, kind, memory_order_relaxed);
     return 0;
+}
+
+struct weir__direct_facts weir__descriptor_direct(int fd)
+{
+    struct entry *entry = find_entry(fd, false);
+    uint32_t facts = entry ? atomic_load_explicit(&entry->facts, memory_order_relaxed) : 0;
+
+    return (struct weir__direct_facts){
+        .memory_bytes = 1u << (facts & 0x1f),
+        .offset_bytes = 1u << (facts >> 8 & 0x1f),
+        .is_known = facts & FACT_KNOWN,
+        .appends = facts & FACT_APPENDS,
+    };
+}
+
+/* Two loops at once may lose a note: it is a gauge. */
+void weir__descriptor_note_direct(int fd, bool is_write, bool is_refused)
+{
+    struct entry *entry = find_entry(fd, false);
+    unsigned count, refused_count;
+
+    if (!entry)
+        return;
+    weir__descriptor_read_direct(fd, is_write, &count, &refused_count);
+    if (count == NOTES_MAX) {
+        count /= 2;
+        refused_count /= 2;
+    }
+    count++;
+    refused_count += is_refused;
+    atomic_store_explicit(&entry->notes[is_write], count << NOTE_SHIFT | refused_count,
+                          memory_order_relaxed);
+}
+
+void weir__descriptor_read_direct(int fd, bool is_write, unsigned *count, unsigned *refused_count)
+{
+    struct entry *entry = find_entry(fd, false);
+    uint32_t notes =
+        entry ? atomic_load_explicit(&entry->notes[is_write], memory_order_relaxed) : 0;
+
+    *count = notes >> NOTE_SHIFT;
+    *refused_count = notes & ((1u << NOTE_SHIFT) - 1);
+}
+
+bool weir__descriptor_is_refusing(int fd, bool is_write)
+{
+    unsigned count, refused_count;
+
+    weir__descriptor_read_direct(fd, is_write, &count, &refused_count);
+    return count >= NOTES_MIN && refused_count * 10 > count;
 }

@@ -37,15 +37,39 @@ void weir__descriptor_leave(int fd);
 /* Whether ops are under way on `fd`, by a look. */
 bool weir__descriptor_is_busy(int fd);
 
+/* How many are under way on `fd` now. */
+unsigned weir__descriptor_count(int fd);
+
 /* The kind, if it has been learned. */
 enum weir__fd_kind weir__descriptor_kind(int fd);
 
 /* Whether it has no position: 1 or 0, or -errno when the kernel does not say. Never blocks. */
 int weir__descriptor_is_stream(int fd);
 
-/* Finds the kind out by asking the kernel, and stores it. May block: fstat on a remote file system
- * does. 0 or -errno. */
-int weir__descriptor_learn(int fd);
+/* Finds the kind out by asking the kernel, and stores it; `features` of enum weir_feature. May
+ * block: fstat on a remote file system does. 0 or -errno. */
+int weir__descriptor_learn(int fd, unsigned features);
+
+/* What is known of direct I/O on `fd`. */
+struct weir__direct_facts {
+    unsigned memory_bytes; /* alignment; powers of two */
+    unsigned offset_bytes;
+    bool is_known; /* the alignment */
+    bool appends;  /* O_APPEND: each write extends the file */
+};
+
+struct weir__direct_facts weir__descriptor_direct(int fd);
+
+/* One more direct read or write, and whether the ring refused it. What the pool got at once counts
+ * as not refused: so in the long run at most a tenth of all is refused, and a file that has become
+ * better is noticed. */
+void weir__descriptor_note_direct(int fd, bool is_write, bool is_refused);
+
+/* The notes, of which the older count less and less. */
+void weir__descriptor_read_direct(int fd, bool is_write, unsigned *count, unsigned *refused_count);
+
+/* Whether more than a tenth of the notes, and of ten at least, are refusals. */
+bool weir__descriptor_is_refusing(int fd, bool is_write);
 
 /* The number stands for nothing any more, or for something new. */
 void weir__descriptor_forget(int fd);

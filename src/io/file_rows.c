@@ -3,6 +3,7 @@
 #include "base/kernel.h"
 #include "io/buffer.h"
 #include "io/descriptor.h"
+#include "io/direct.h"
 #include "io/file.h"
 #include "io/step.h"
 
@@ -20,6 +21,22 @@ static int step_flags(enum weir__fd_kind kind)
     default:
         return -1;
     }
+}
+
+/* The page cache was tried, and did not hold all of it. */
+static void count_miss(const struct weir__op *op)
+{
+    _Atomic uint64_t *missed = &op->wait->loop->io->rows[op->row - weir__op_rows].missed;
+
+    /* relaxed, and no read-modify-write: the loop is the only writer */
+    atomic_store_explicit(missed, atomic_load_explicit(missed, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* What is not aligned never gets to the kernel. */
+static int64_t check_direct(const char *misfit)
+{
+    return misfit ? -EINVAL : -EAGAIN;
 }
 
 /* The rest of a read after its first bytes. */
@@ -41,8 +58,10 @@ int64_t weir__file_quick_pread(struct weir__op *op)
     if (flags < 0 || op->length > WEIR__STEP_BYTES)
         return -EAGAIN;
     got = weir__kernel_preadv2(op->fd, &vector, 1, op->offset, flags);
-    if (got == -EOPNOTSUPP)
+    if (got == -EOPNOTSUPP || got == -EAGAIN) {
+        count_miss(op);
         return -EAGAIN;
+    }
     if (got <= 0 || (size_t)got == op->length)
         return got;
     advance(op, got); /* the end of the file, or a page that is missing: the next read tells */
@@ -57,11 +76,14 @@ int64_t weir__file_attempt_pread(struct weir__op *op)
     bool blocked;
     int64_t got;
 
+    if (weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT)
+        return check_direct(weir__direct_misfit(op));
     if (flags < 0 || (op->length <= WEIR__STEP_BYTES && flags && !op->done_bytes))
         return -EAGAIN;
     got = weir__step_run(op, &vector, 1, weir__kernel_preadv2, flags, &blocked);
     if (!blocked)
         return got;
+    count_miss(op);
     advance(op, got);
     return -EAGAIN;
 }
@@ -73,10 +95,14 @@ int64_t weir__file_attempt_preadv(struct weir__op *op)
     bool blocked;
     int64_t got;
 
+    if (weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT)
+        return check_direct(weir__direct_misfit_vectors(op));
     if (flags < 0)
         return -EAGAIN;
     got = weir__step_run(op, op->address, op->length, weir__kernel_preadv2, flags | op->flags,
                          &blocked);
+    if (blocked)
+        count_miss(op);
     return blocked ? -EAGAIN : got;
 }
 
@@ -85,6 +111,8 @@ int64_t weir__file_attempt_pwrite(struct weir__op *op)
     struct iovec vector = { op->address, op->length };
     bool blocked;
 
+    if (weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT)
+        return check_direct(weir__direct_misfit(op));
     if (weir__descriptor_kind(op->fd) != WEIR__FD_MEMORY)
         return -EAGAIN;
     return weir__step_run(op, &vector, 1, weir__kernel_pwritev2, 0, &blocked);
@@ -95,6 +123,8 @@ int64_t weir__file_attempt_pwritev(struct weir__op *op)
 {
     bool blocked;
 
+    if (weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT)
+        return check_direct(weir__direct_misfit_vectors(op));
     if (weir__descriptor_kind(op->fd) != WEIR__FD_MEMORY || op->flags)
         return -EAGAIN;
     return weir__step_run(op, op->address, op->length, weir__kernel_pwritev2, 0, &blocked);
@@ -104,14 +134,25 @@ enum weir__route weir__file_choose_read(const struct weir__op *op)
 {
     enum weir__fd_kind kind = weir__descriptor_kind(op->fd);
 
-    return kind == WEIR__FD_DISK || kind == WEIR__FD_DIRECT ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+    if (kind == WEIR__FD_DIRECT)
+        return weir__direct_choose(op, false);
+    return kind == WEIR__FD_DISK ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
 }
 
 enum weir__route weir__file_choose_write(const struct weir__op *op)
 {
     bool direct = weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT;
 
-    return direct ? WEIR__ROUTE_RING : WEIR__ROUTE_POOL;
+    return direct ? weir__direct_choose(op, true) : WEIR__ROUTE_POOL;
+}
+
+/* Direct I/O shall be refused rather than given to a hidden thread; a buffered read on a known disk
+ * waits without one. */
+static int ring_flags(const struct weir__op *op)
+{
+    bool direct = weir__descriptor_kind(op->fd) == WEIR__FD_DIRECT;
+
+    return op->flags | (direct ? RWF_NOWAIT : 0);
 }
 
 /* Which registered buffer the op's lies in; -1: none. */
@@ -130,6 +171,7 @@ void weir__file_prep_pread(struct weir__op *op, struct io_uring_sqe *sqe)
     int slot = registered_slot(op);
 
     io_uring_prep_read(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+    sqe->rw_flags = ring_flags(op);
     if (slot < 0)
         return;
     sqe->opcode = IORING_OP_READ_FIXED;
@@ -141,6 +183,7 @@ void weir__file_prep_pwrite(struct weir__op *op, struct io_uring_sqe *sqe)
     int slot = registered_slot(op);
 
     io_uring_prep_write(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset);
+    sqe->rw_flags = ring_flags(op);
     if (slot < 0)
         return;
     sqe->opcode = IORING_OP_WRITE_FIXED;
@@ -150,13 +193,13 @@ void weir__file_prep_pwrite(struct weir__op *op, struct io_uring_sqe *sqe)
 void weir__file_prep_preadv(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_readv2(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset,
-                         op->flags);
+                         ring_flags(op));
 }
 
 void weir__file_prep_pwritev(struct weir__op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_writev2(sqe, op->fd, op->address, (unsigned)op->length, (uint64_t)op->offset,
-                          op->flags);
+                          ring_flags(op));
 }
 
 int64_t weir__file_call_pread(struct weir__op *op)

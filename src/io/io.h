@@ -20,6 +20,9 @@ struct weir__row_stats {
     _Atomic uint64_t failed;
     _Atomic uint64_t cancelled;
     _Atomic uint64_t expired;
+    _Atomic uint64_t missed;   /* tries of the page cache that found not all */
+    _Atomic uint64_t refused;  /* by the ring, and done by the pool; direct.c */
+    _Atomic uint64_t rerouted; /* to the pool at once, for too many refusals */
 };
 
 /* The ops of a loop hang in lists by descriptor. Neighbours in one list would lie on the stacks of

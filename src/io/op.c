@@ -73,7 +73,8 @@ static void let_go(struct weir__loop *loop, struct weir__op *op)
 /* The kernel's word on an op that was asked to end. */
 static int64_t kernel_result(struct weir__op *op)
 {
-    bool ended_early = op->result == -ECANCELED || op->result == -EINTR;
+    bool refused = op->result == -EAGAIN && op->row->refused;
+    bool ended_early = op->result == -ECANCELED || op->result == -EINTR || refused;
 
     if (!ended_early || !op->reason)
         return op->result;
@@ -275,9 +276,10 @@ static int64_t try_inline(struct weir__loop *loop, struct weir__op *op,
 static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
 {
     const struct weir__op_row *row = op->row;
+    int64_t result;
 
     if (row->attempt) {
-        int64_t result = try_inline(loop, op, row->attempt);
+        result = try_inline(loop, op, row->attempt);
 
         if (result != -EAGAIN)
             return result;
@@ -288,7 +290,10 @@ static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
     case WEIR__ROUTE_INLINE:
         return with_attempt(op, run_inline(loop, op));
     case WEIR__ROUTE_RING:
-        return with_attempt(op, run_on_ring(loop, op));
+        result = run_on_ring(loop, op);
+        if (row->refused && row->refused(op))
+            result = run_on_pool(loop, op);
+        return with_attempt(op, result);
     default:
         return with_attempt(op, run_on_pool(loop, op));
     }
@@ -296,7 +301,9 @@ static int64_t dispatch(struct weir__loop *loop, struct weir__op *op)
 
 static int learn_kind(void *arg)
 {
-    return weir__descriptor_learn(((struct weir__op *)arg)->fd);
+    struct weir__op *op = arg;
+
+    return weir__descriptor_learn(op->fd, op->wait->loop->ring.features);
 }
 
 /* Takes part in a descriptor's life, or says why not. */

@@ -17,6 +17,8 @@
  *                     |                     |  deadline or cancel: ask the kernel to cancel
  *                     v                     v
  *                   terminal completion of the op, and of the cancel if one was sent -> result
+ *                     |  refused (direct I/O that would hold a thread of the kernel's own)
+ *                     `-> POOL
  *
  * An op lives in the frame of its parked task until the kernel is done with it: the task returns
  * only after the terminal completion, and after the cancel's own. So user_data (the address) is
@@ -62,6 +64,12 @@ enum weir__op_id {
     WEIR__OP_ID_OFD_LOCK,
     WEIR__OP_ID_OFD_QUERY,
     WEIR__OP_ID_UNLOCK,
+    WEIR__OP_ID_COPY_FILE_RANGE,
+    WEIR__OP_ID_SPLICE,
+    WEIR__OP_ID_GETDENTS,
+    WEIR__OP_ID_PUBLISH,
+    WEIR__OP_ID_DISCARD,
+    WEIR__OP_ID_DESCRIBE,
     /* names */
     WEIR__OP_ID_UNLINKAT,
     WEIR__OP_ID_RENAMEAT,
@@ -161,6 +169,9 @@ struct weir__op_row {
     int64_t (*attempt)(struct weir__op *op);
     /* Fills a submission entry; needed where the route may be RING. */
     void (*prep)(struct weir__op *op, struct io_uring_sqe *sqe);
+    /* After a run on the ring: whether the ring refused what it would need a hidden thread for, so
+     * that the pool does it; optional. */
+    bool (*refused)(struct weir__op *op);
     /* The kernel call itself, which may block; needed where the route may be INLINE or POOL. */
     int64_t (*call)(struct weir__op *op);
     /* The kernel ended the op early, as asked, but what it began goes on: takes that back, or finds

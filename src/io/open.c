@@ -7,6 +7,7 @@
  * one come and go.
  */
 #include "base/kernel.h"
+#include "core/loop.h"
 #include "io/descriptor.h"
 #include "io/file.h"
 
@@ -46,7 +47,8 @@ int64_t weir__file_attempt_openat(struct weir__op *op)
     if (fd < 0)
         return -EAGAIN; /* whatever it is, the pool's try decides */
     weir__descriptor_forget(fd);
-    if (weir__descriptor_learn(fd) < 0 || weir__descriptor_kind(fd) == WEIR__FD_PIPE) {
+    if (weir__descriptor_learn(fd, op->wait->loop->ring.features) < 0 ||
+        weir__descriptor_kind(fd) == WEIR__FD_PIPE) {
         weir__kernel_close(fd);
         return -EAGAIN;
     }
@@ -56,11 +58,11 @@ int64_t weir__file_attempt_openat(struct weir__op *op)
 }
 
 /* What was opened is looked at here, where it may block; failing, it is tried again. */
-static int64_t learned(int fd)
+static int64_t learned(const struct weir__op *op, int fd)
 {
     if (fd >= 0) {
         weir__descriptor_forget(fd);
-        weir__descriptor_learn(fd);
+        weir__descriptor_learn(fd, op->wait->loop->ring.features);
     }
     return fd;
 }
@@ -68,7 +70,7 @@ static int64_t learned(int fd)
 int64_t weir__file_call_openat(struct weir__op *op)
 {
     return learned(
-        weir__kernel_openat(op->fd, op->address, op->flags | O_CLOEXEC, (mode_t)op->mode));
+        op, weir__kernel_openat(op->fd, op->address, op->flags | O_CLOEXEC, (mode_t)op->mode));
 }
 
 int64_t weir__file_call_openat2(struct weir__op *op)
@@ -76,5 +78,5 @@ int64_t weir__file_call_openat2(struct weir__op *op)
     struct open_how how = *(const struct open_how *)op->other_address;
 
     how.flags |= O_CLOEXEC;
-    return learned(weir__kernel_openat2(op->fd, op->address, &how));
+    return learned(op, weir__kernel_openat2(op->fd, op->address, &how));
 }

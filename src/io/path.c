@@ -3,6 +3,7 @@
 #include "io/path.h"
 
 #include "base/kernel.h"
+#include "core/loop.h"
 #include "io/descriptor.h"
 
 #include <weir/path.h>
@@ -142,7 +143,7 @@ int64_t weir__path_call_mkostemp(struct weir__op *op)
 
     if (fd >= 0) {
         weir__descriptor_forget(fd);
-        weir__descriptor_learn(fd);
+        weir__descriptor_learn(fd, op->wait->loop->ring.features);
     }
     return fd;
 }

@@ -2,11 +2,16 @@
 /* The table of operations: where each one runs, and why. */
 #include "io/attribute.h"
 #include "io/close.h"
+#include "io/copy.h"
+#include "io/describe.h"
+#include "io/direct.h"
+#include "io/directory.h"
 #include "io/file.h"
 #include "io/file_lock.h"
 #include "io/path.h"
 #include "io/socket.h"
 #include "io/transfer.h"
+#include "io/whole.h"
 
 /* It counts rows: with as many as ids, and none given twice (a warning), none is missing. */
 #define ROW(id) [WEIR__OP_ID_##id + 0 * __COUNTER__]
@@ -44,6 +49,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .choose = weir__file_choose_read,
         .quick = weir__file_quick_pread,
         .attempt = weir__file_attempt_pread,
+        .refused = weir__direct_refused_read,
         .prep = weir__file_prep_pread,
         .call = weir__file_call_pread,
     },
@@ -56,6 +62,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_write,
         .attempt = weir__file_attempt_pwrite,
+        .refused = weir__direct_refused_write,
         .prep = weir__file_prep_pwrite,
         .call = weir__file_call_pwrite,
     },
@@ -68,6 +75,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_read,
         .attempt = weir__file_attempt_preadv,
+        .refused = weir__direct_refused_read,
         .prep = weir__file_prep_preadv,
         .call = weir__file_call_preadv,
     },
@@ -80,6 +88,7 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .holds = WEIR__HOLDS_FILE,
         .choose = weir__file_choose_write,
         .attempt = weir__file_attempt_pwritev,
+        .refused = weir__direct_refused_write,
         .prep = weir__file_prep_pwritev,
         .call = weir__file_call_pwritev,
     },
@@ -127,6 +136,26 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
                              .choose = weir__file_lock_choose),
     ROW(UNLOCK) = ON_FILE("unlock", "as flock", weir__file_lock_call,
                           .choose = weir__file_lock_choose, .is_release = true),
+    ROW(COPY_FILE_RANGE) = ON_FILE("copy_file_range", "moves data, or waits for a journal",
+                                   weir__copy_call_range, .holds_other = WEIR__HOLDS_FILE),
+    ROW(SPLICE) = {
+        .name = "splice",
+        .why = "each side is waited for on the ring; what then moves may come from a disk",
+        .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_EITHER,
+        .holds_other = WEIR__HOLDS_EITHER,
+        .call = weir__copy_call_splice,
+    },
+    ROW(GETDENTS) = ON_FILE("getdents", "reads a directory; there is no such call on the ring",
+                            weir__directory_call_getdents),
+    ROW(PUBLISH) = ON_FILE("publish", "link, rename and fsync of a directory in one",
+                           weir__whole_call_publish, .holds_other = WEIR__HOLDS_FILE),
+    ROW(DISCARD) = ON_FILE("discard", "removes a name of weir's own", weir__whole_call_discard,
+                           .is_release = true),
+    ROW(DESCRIBE) = { .name = "describe",
+                      .why = "a server may be asked",
+                      .route = WEIR__ROUTE_POOL,
+                      .call = weir__describe_call },
     ROW(UNLINKAT) = ON_PATH("unlinkat", "the last name of a big file takes its time",
                             weir__path_call_unlinkat),
     ROW(RENAMEAT) = ON_PATH("renameat", "changes directories", weir__path_call_renameat,

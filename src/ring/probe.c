@@ -123,6 +123,7 @@ void weir__probe_features(struct weir__ring *ring, const struct weir__ring_optio
         ring->features |= WEIR_FEATURE_NO_IOWAIT;
     if ((wanted & WEIR_FEATURE_SYNC_MSG_RING) && probe_msg_ring(ring))
         ring->features |= WEIR_FEATURE_SYNC_MSG_RING;
+    ring->features |= wanted & WEIR_FEATURE_DIOALIGN; /* each file says whether it knows */
     /* Known by an operation that came with them: buffer rings by SOCKET, multishot receives by
      * SEND_ZC. */
     if (weir__ring_supports(ring, IORING_OP_SOCKET))

@@ -4,6 +4,8 @@
 #ifndef WEIR_TESTS_IO_FILE_FIXTURES_H
 #define WEIR_TESTS_IO_FILE_FIXTURES_H
 
+#include "io/whole.h"
+
 #include <limits.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
@@ -98,7 +100,60 @@ static int64_t call_ofd_query(struct world *world, enum how how, int64_t deadlin
     return weir_ofd_query(how == FAIL ? world->file_gone : world->memory, &lock, deadline_ns);
 }
 
+/* Rows without a call that is theirs alone. */
+static int64_t call_splice(struct world *world, enum how how, int64_t deadline_ns)
+{
+    off_t offset = 0;
+    struct weir__op op = {
+        .fd = how == FAIL ? world->file_plain : world->pipe_talking[0],
+        .other_fd = world->memory,
+        .other_address = &offset,
+        .length = 1,
+    };
+
+    return weir__op_run(WEIR__OP_ID_SPLICE, &op, deadline_ns);
+}
+
+static int64_t call_publish(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir__draft draft = {
+        .name = "target",
+        .folder_fd = world->folder,
+        .fd = world->file_plain,
+        .has_own_name = true,
+    };
+    struct weir__op op = { .fd = world->folder, .address = &draft, .other_fd = draft.fd };
+
+    strcpy(draft.own_name, how == FAIL ? "missing" : victim());
+    return weir__op_run(WEIR__OP_ID_PUBLISH, &op, deadline_ns);
+}
+
+static int64_t call_discard(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = world->folder };
+
+    op.address = (void *)(how == FAIL ? "missing" : victim());
+    return weir__op_run(WEIR__OP_ID_DISCARD, &op, deadline_ns);
+}
+
+static int64_t call_getdents(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir__op op = { .fd = how == FAIL ? world->file_plain : world->folder };
+
+    op.address = file_text;
+    op.length = sizeof file_text;
+    return weir__op_run(WEIR__OP_ID_GETDENTS, &op, deadline_ns);
+}
+
+static int64_t call_describe(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir_description about;
+
+    return weir_describe(how == FAIL ? world->file_gone : world->file_plain, &about, deadline_ns);
+}
+
 /* clang-format off */
+CALL(copy_file_range, weir_copy_file_range(file, 0, world->file_plain, 0, 0, deadline_ns))
 CALL(flock, weir_flock(fail ? world->file_gone : world->memory, LOCK_EX, deadline_ns))
 CALL(sync_file_range, weir_sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE, deadline_ns))
 CALL(syncfs, weir_syncfs(file, deadline_ns))
@@ -157,6 +212,12 @@ static int64_t call_fremovexattr(struct world *world, enum how how, int64_t dead
     [WEIR__OP_ID_OFD_LOCK] = FIXTURE(call_ofd_lock, -EBADF, INLINE),                               \
     [WEIR__OP_ID_OFD_QUERY] = FIXTURE(call_ofd_query, -EBADF, INLINE),                             \
     [WEIR__OP_ID_UNLOCK] = FIXTURE(call_unlock, -EBADF, INLINE),                                   \
+    [WEIR__OP_ID_COPY_FILE_RANGE] = FIXTURE(call_copy_file_range, -EBADF, POOL),                   \
+    [WEIR__OP_ID_SPLICE] = FIXTURE(call_splice, -EINVAL, POOL),                                    \
+    [WEIR__OP_ID_GETDENTS] = FIXTURE(call_getdents, -ENOTDIR, POOL),                               \
+    [WEIR__OP_ID_PUBLISH] = FIXTURE(call_publish, -ENOENT, POOL),                                  \
+    [WEIR__OP_ID_DISCARD] = FIXTURE(call_discard, -ENOENT, POOL, .no_deadline = true),             \
+    [WEIR__OP_ID_DESCRIBE] = FIXTURE(call_describe, -EBADF, POOL),                                 \
     [WEIR__OP_ID_UNLINKAT] = FIXTURE(call_unlinkat, -ENOENT, POOL),                                \
     [WEIR__OP_ID_RENAMEAT] = FIXTURE(call_renameat, -ENOENT, POOL),                                \
     [WEIR__OP_ID_MKDIRAT] = FIXTURE(call_mkdirat, -EEXIST, POOL),                                  \

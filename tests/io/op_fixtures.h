@@ -30,6 +30,7 @@ struct world {
     int clients[2]; /* of the full one */
     int not_listening;
     struct sockaddr_in address, address_full, address_refusing;
+    int folder;      /* the current one */
     int memory;      /* a file in memory: never waits */
     char *block;     /* aligned */
     unsigned serial; /* for fresh names */
@@ -424,6 +425,7 @@ static void world_init(struct world *world)
     int pair[2];
 
     world->memory = memory_file();
+    world->folder = plain_open(".", O_RDONLY | O_DIRECTORY);
     CHECK_EQUAL(symlink("plain", "symlink"), 0);
     world->block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
     memset(world->block, 'b', BLOCK_BYTES);
@@ -470,7 +472,8 @@ static void world_term(struct world *world)
                         world->listener_full, world->clients[0],      world->clients[1],
                         world->not_listening, world->pipe_broken,     world->pipe_quiet[0],
                         world->pipe_quiet[1], world->pipe_talking[0], world->pipe_talking[1],
-                        world->pipe_full[0],  world->pipe_full[1],    world->memory };
+                        world->pipe_full[0],  world->pipe_full[1],    world->memory,
+                        world->folder };
 
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         plain_close(fds[i]);
