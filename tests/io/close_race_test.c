@@ -16,7 +16,7 @@ struct round {
     bool elsewhere; /* closed from the other loop */
     struct weir__random random;
     long received;
-    int refused_count;
+    _Atomic long started_count; /* users whose call has begun */
 };
 
 struct user {
@@ -64,8 +64,11 @@ static int use_body(void *arg)
                                                                 use_poll };
     struct round *round = arg;
     int64_t (*use)(struct round *, int64_t) = uses[weir__random_below(&round->random, 4)];
-    int64_t result = use(round, race_deadline(&round->random));
+    int64_t deadline_ns = race_deadline(&round->random);
+    int64_t result;
 
+    round->started_count++;
+    result = use(round, deadline_ns);
     CHECK(result > 0 || result == -EBADF || result == -EAGAIN || result == -ETIME ||
           result == -ECANCELED);
     return 0;
@@ -78,10 +81,8 @@ static int64_t close_at_last(void *arg, int64_t deadline_ns)
     int64_t result;
 
     (void)deadline_ns;
-    while ((result = weir_close(round->ends[0])) == -EBUSY) {
-        round->refused_count++;
+    while ((result = weir_close(round->ends[0])) == -EBUSY)
         CHECK_EQUAL(weir_yield(), 0);
-    }
     return result;
 }
 
@@ -117,11 +118,13 @@ static void play(struct round *round)
     make_pair(round->ends);
     round->twin = known(fcntl(round->ends[0], F_DUPFD_CLOEXEC, 0));
     round->received = 0;
+    round->started_count = 0;
     CHECK_EQUAL(weir_scope_create(&users, WEIR_SCOPE_COLLECT, NULL), 0);
     for (int i = 0; i < USERS; i++)
         CHECK_EQUAL(weir_spawn(users, use_body, round,
                                &(struct weir_spawn_options){ .place = WEIR_PLACE_LOOP }),
                     0);
+    test_await(&round->started_count, USERS); /* one that begins later may use the next life */
     yield_some(round);
     fed = feed(round);
     yield_some(round);

@@ -309,7 +309,8 @@ static void hang_up(struct world *world)
  * has none, can still be cancelled. */
 static void check_hang_up(struct trial *trial, struct call *holder)
 {
-    bool has_peer = weir__op_rows[trial->id].holds >= WEIR__HOLDS_POLLABLE;
+    bool has_peer = weir__op_rows[trial->id].holds >= WEIR__HOLDS_POLLABLE &&
+                    fixtures[trial->id].route == WEIR__ROUTE_RING;
     bool hears = start_waiting(trial) && has_peer && !fixtures[trial->id].deaf;
     int64_t result;
 
