@@ -144,14 +144,14 @@ int weir__options_fill(struct weir_options *options, const struct weir_options *
     error = fill_rows(options, why, why_bytes);
     if (error >= 0)
         error = check_rest(options, why, why_bytes);
+    if (!options->cpu_threads) /* they are not bound to the loops' CPUs */
+        options->cpu_threads = usable_cpus(machine);
     if (error >= 0 && options->loop_cpus)
         error = weir__machine_restrict(machine, options->loop_cpus, why, why_bytes);
     if (error < 0)
         return error;
     if (!options->loop_count)
         options->loop_count = one_loop ? 1 : usable_cpus(machine);
-    if (!options->cpu_threads)
-        options->cpu_threads = usable_cpus(machine);
     if (machine->quota_cpus || (machine->cpu_count == 1 && !machine->restricted) ||
         options->loop_count > machine->cpu_count)
         options->spin_max_ns = -1; /* a spinning loop would eat what the others wait for */

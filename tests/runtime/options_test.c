@@ -175,6 +175,7 @@ static void test_named_cpus_are_those_of_the_loops(void **state)
     (void)state;
     assert_int_equal(weir__options_fill(&options, &given, &machine, false, why, sizeof why), 0);
     assert_int_equal(options.loop_count, 3);
+    assert_int_equal(options.cpu_threads, 4); /* the pools keep what the process has */
     assert_int_equal(machine.cpu_count, 3);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(machine.cpus[i], i + 1);
