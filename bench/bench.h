@@ -27,6 +27,7 @@ enum metric {
     METRIC_P999_US,
     METRIC_NS_PER_OP,
     METRIC_BYTES_PER_TASK,
+    METRIC_BYTES_PER_CONNECTION,
     METRIC_COUNT,
 };
 
@@ -68,11 +69,21 @@ struct file_job;
 struct echo_job;
 struct chan_job;
 struct storm_job;
+struct log_job;
+struct dial_job;
+struct udp_job;
+struct copy_job;
+struct proxy_job;
 typedef void file_fn(struct file_job *job);
 typedef void echo_fn(const struct echo_job *job); /* the server; ends by being killed */
 typedef uint64_t micro_fn(uint64_t op_count);     /* returns the ns that op_count operations took */
 typedef uint64_t chan_fn(const struct chan_job *job); /* likewise */
 typedef void storm_fn(struct storm_job *job);
+typedef void log_fn(struct log_job *job);
+typedef void dial_fn(struct dial_job *job);
+typedef void copy_fn(struct copy_job *job);
+typedef void udp_fn(const struct udp_job *job);     /* as echo_fn */
+typedef void proxy_fn(const struct proxy_job *job); /* as echo_fn */
 typedef void trial_fn(const struct trial *trial, struct outcome *outcome);
 typedef const char *reason_fn(const struct bench *bench); /* why it cannot run here; NULL: it can */
 
@@ -91,6 +102,11 @@ struct contender {
     micro_fn *micro;
     chan_fn *chan;
     storm_fn *storm;
+    log_fn *log;
+    dial_fn *dial;
+    copy_fn *copy;
+    udp_fn *udp;
+    proxy_fn *proxy;
     trial_fn *trial;
     reason_fn *why_not; /* may be NULL */
     int threads;
@@ -120,7 +136,8 @@ struct bench {
 extern const struct bench benches[];
 extern const unsigned bench_count;
 
-extern const struct family micro_family, file_family, echo_family, waiting_family, storm_family;
+extern const struct family micro_family, file_family, echo_family, waiting_family, storm_family,
+    log_family, dial_family, udp_family, proxy_family, copy_family, idle_family;
 
 /* --- For families and trials ------------------------------------------------------------------ */
 

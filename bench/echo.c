@@ -35,29 +35,15 @@ int echo_accepted(int fd)
     return fd;
 }
 
-static int open_listener(struct sockaddr_in *address)
-{
-    socklen_t length = sizeof *address;
-    int fd = trial_check_errno(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-
-    *address = (struct sockaddr_in){ .sin_family = AF_INET };
-    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    trial_check_errno(bind(fd, (struct sockaddr *)address, sizeof *address), "bind");
-    trial_check_errno(listen(fd, ECHO_CONNECTIONS_MAX), "listen");
-    getsockname(fd, (struct sockaddr *)address, &length);
-    return fd;
-}
-
-/* Returns the server's pid; *address is where it listens. */
-static pid_t start_server(const struct trial *trial, struct sockaddr_in *address)
+pid_t echo_start_server(const struct trial *trial, struct sockaddr_in *address, unsigned limit_s)
 {
     struct echo_job job = {
-        .listener = open_listener(address),
+        .listener = trial_listen(address, ECHO_CONNECTIONS_MAX),
         .connections = trial->bench->size,
         .threads = trial->threads,
         .spin_ns = trial->contender->spin ? ECHO_SPIN_NS : 0,
     };
-    pid_t server = trial_check(trial_fork(SERVER_LIMIT_S), "fork");
+    pid_t server = trial_check(trial_fork(limit_s), "fork");
 
     if (server == 0) {
         machine_pin(trial->contender->unbound ? CPU_ANY : CPU_SERVER);
@@ -71,7 +57,7 @@ static pid_t start_server(const struct trial *trial, struct sockaddr_in *address
 static void load_server(const struct trial *trial, struct echo_load *load,
                         struct echo_figures *figures)
 {
-    pid_t server = start_server(trial, &load->address);
+    pid_t server = echo_start_server(trial, &load->address, SERVER_LIMIT_S);
 
     load->connections = trial->bench->size;
     load->seed = UINT64_C(0x9E3779B97F4A7C15) + trial->round;

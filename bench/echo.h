@@ -9,10 +9,12 @@
 #include "bench.h"
 
 #include <netinet/in.h>
+#include <sys/types.h>
 
 enum {
     ECHO_REQUEST_BYTES = 64,
     ECHO_BUFFER_BYTES = 4096, /* of each receive, in every server */
+    ECHO_SMALL_BUFFER_BYTES = 256,
     ECHO_CONNECTIONS_MAX = 1024,
     ECHO_WAIT_MS = 20, /* of a request for its backend, in waiting-1000 */
 };
@@ -27,10 +29,15 @@ struct echo_job {
 };
 
 echo_fn uring_echo, uring_multi_echo, epoll_echo, threads_echo, weir_echo, weir_stream_echo;
+echo_fn weir_idle, weir_stream_idle;
 echo_fn threads_waiting, weir_waiting;
 
 /* What every server does to a socket that it accepted: TCP_NODELAY. Ends the trial on errors. */
 int echo_accepted(int fd);
+
+/* Forks a server that ends after limit_s at the latest. Returns its pid; *address is where it
+ * listens. */
+pid_t echo_start_server(const struct trial *trial, struct sockaddr_in *address, unsigned limit_s);
 
 /* --- The load generator ---------------------------------------------------------------------- */
 

@@ -44,19 +44,19 @@ static __attribute__((noreturn)) void give_up(const char *folder, int error)
     exit(1);
 }
 
-/* A file without a name, or -1 with errno. */
-static int open_unnamed(const char *folder)
+int file_open_unnamed(const char *folder)
 {
     char path[PATH_MAX];
     int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-        return fd;
+        return fd < 0 ? -errno : fd;
     /* The file system has no O_TMPFILE: the name lives for a moment. */
     snprintf(path, sizeof path, "%s/weir-bench-XXXXXX", folder);
     fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
+    if (fd < 0)
+        return -errno;
+    unlink(path);
     return fd;
 }
 
@@ -93,6 +93,16 @@ static void fill(int fd, uint64_t bytes, const char *folder)
     munmap(chunk, CHUNK_BYTES);
 }
 
+int file_make(const char *folder, uint64_t bytes)
+{
+    int fd = file_open_unnamed(folder);
+
+    if (fd < 0)
+        give_up(folder, -fd);
+    fill(fd, bytes, folder);
+    return fd;
+}
+
 /* tmpfs accepts O_DIRECT and then serves it from memory: no disk is measured there. */
 static bool lives_in_memory(int fd)
 {
@@ -108,9 +118,9 @@ void file_prepare_direct(const struct bench *bench, const struct settings *setti
     (void)bench;
     if (direct_fd >= 0 || direct_reason[0] != '\0')
         return;
-    fd = open_unnamed(settings->folder);
+    fd = file_open_unnamed(settings->folder);
     if (fd < 0)
-        give_up(settings->folder, errno);
+        give_up(settings->folder, -fd);
     direct_fd = lives_in_memory(fd) ? -1 : reopen_direct(fd);
     if (direct_fd < 0) {
         snprintf(direct_reason, sizeof direct_reason, "no O_DIRECT in %.60s (%.60s)",
@@ -129,23 +139,24 @@ static void prepare_hot(const struct settings *settings)
 {
     if (hot_fd >= 0)
         return;
-    hot_fd = open_unnamed(settings->folder);
-    if (hot_fd < 0)
-        give_up(settings->folder, errno);
-    fill(hot_fd, HOT_BYTES, settings->folder);
+    hot_fd = file_make(settings->folder, HOT_BYTES);
+}
+
+void file_need_unnamed(const struct settings *settings)
+{
+    int fd = file_open_unnamed(settings->folder);
+
+    if (fd < 0)
+        give_up(settings->folder, -fd);
+    close(fd);
 }
 
 static void file_prepare(const struct bench *bench, const struct settings *settings)
 {
-    int fd;
-
     if (bench->kind == FILE_READ_HOT) {
         prepare_hot(settings);
     } else if (bench->kind == FILE_APPEND_FSYNC) {
-        fd = open_unnamed(settings->folder); /* each trial makes its own: here we only ask */
-        if (fd < 0)
-            give_up(settings->folder, errno);
-        close(fd);
+        file_need_unnamed(settings); /* each trial makes its own: here we only ask */
     } else {
         file_prepare_direct(bench, settings);
     }
@@ -208,7 +219,7 @@ static void file_run(const struct trial *trial, struct outcome *outcome)
 
     file_set_times(&job, trial);
     if (job.kind == FILE_APPEND_FSYNC)
-        job.fd = trial_check_errno(open_unnamed(trial->settings->folder), "a file to append to");
+        job.fd = trial_check(file_open_unnamed(trial->settings->folder), "a file to append to");
     else
         job.fd = job.kind == FILE_READ_HOT ? hot_fd : direct_fd;
     job.block_count = (job.kind == FILE_READ_HOT ? HOT_BYTES : direct_bytes) / FILE_BLOCK_BYTES;

@@ -52,6 +52,14 @@ static inline char *file_buffer(const struct file_job *job, unsigned slot)
 /* Ends the trial unless the whole block was moved. */
 void file_check(int64_t result, const char *what);
 
+/* A file without a name in the folder, or -errno. */
+int file_open_unnamed(const char *folder);
+/* The same, filled, synced and in the page cache. Ends the program when the folder cannot hold
+ * it. */
+int file_make(const char *folder, uint64_t bytes);
+/* Ends the program when the folder cannot hold one. */
+void file_need_unnamed(const struct settings *settings);
+
 /* The file for O_DIRECT reads, prepared; for benches of other families. */
 int file_direct_fd(void);
 uint64_t file_direct_block_count(void);

@@ -19,6 +19,7 @@ const struct metric_facts metric_facts[METRIC_COUNT] = {
     [METRIC_P999_US] = { "p999_us", "p99.9 us", "us", false },
     [METRIC_NS_PER_OP] = { "ns_per_op", "ns/op", "ns", false },
     [METRIC_BYTES_PER_TASK] = { "bytes_per_task", "bytes/task", "bytes", false },
+    [METRIC_BYTES_PER_CONNECTION] = { "bytes_per_connection", "bytes/conn", "bytes", false },
 };
 
 static const unsigned thread_counts[] = { 4, 8, 16, 32, 64 };

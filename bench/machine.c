@@ -112,6 +112,21 @@ unsigned machine_descriptor_limit(void)
     return descriptor_limit;
 }
 
+uint64_t machine_memory_bytes(const char *name)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    size_t length = strlen(name);
+    unsigned long long kib = 0;
+    char line[128];
+
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, length) == 0 && sscanf(line + length, ": %llu", &kib) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return kib * 1024;
+}
+
 const char *machine_ring_reason(void)
 {
     static char reason[160];

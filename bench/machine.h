@@ -4,6 +4,7 @@
 #define BENCH_MACHINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum cpu_role {
@@ -21,6 +22,9 @@ void machine_pin(enum cpu_role role);
 int machine_cpu(enum cpu_role role);
 unsigned machine_cpu_count(void);
 unsigned machine_descriptor_limit(void);
+
+/* A line of /proc/meminfo, such as MemAvailable; 0: there is none. */
+uint64_t machine_memory_bytes(const char *name);
 
 /* Why io_uring with the flags that all contenders use cannot be had; NULL: it can. */
 const char *machine_ring_reason(void);

@@ -5,6 +5,7 @@
  * Page tables are not in the figure, here as in weir's: they follow from the distance between
  * stacks, and are the same for both.
  */
+#include "machine.h"
 #include "parked.h"
 #include "raw_peer.h"
 
@@ -22,29 +23,17 @@ enum {
 
 #define STRIDE_BYTES UINT64_C(131072) /* a stack of 64 KiB and its guard */
 
-static uint64_t available_bytes(void)
-{
-    FILE *file = fopen("/proc/meminfo", "re");
-    unsigned long long kib = 0;
-    char line[128];
-
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
-    return kib * 1024;
-}
-
 const char *parked_why_not(const struct bench *bench)
 {
     (void)bench;
-    return available_bytes() / 2 < UINT64_C(10000) * NEED_BYTES ? "too little memory" : NULL;
+    return machine_memory_bytes("MemAvailable") / 2 < UINT64_C(10000) * NEED_BYTES
+               ? "too little memory"
+               : NULL;
 }
 
 unsigned parked_count(const struct trial *trial, struct outcome *outcome)
 {
-    uint64_t fitting = available_bytes() / 2 / NEED_BYTES;
+    uint64_t fitting = machine_memory_bytes("MemAvailable") / 2 / NEED_BYTES;
     uint64_t count = trial->settings->quick ? COUNT_QUICK : COUNT;
 
     if (count > fitting)

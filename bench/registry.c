@@ -7,12 +7,17 @@
  * wrong way, inside the tasks; `raw` is the same pipeline with no work beside it.
  */
 #include "chan.h"
+#include "copy.h"
+#include "dial.h"
 #include "echo.h"
 #include "file.h"
+#include "log.h"
 #include "machine.h"
 #include "parked.h"
+#include "proxy.h"
 #include "raw_peer.h"
 #include "storm.h"
+#include "udp.h"
 #include "uv_peer.h"
 #include "weir_peer.h"
 
@@ -71,6 +76,55 @@ static const struct contender storm[] = {
     { "threads-best", .storm = threads_storm, .threads = THREADS_BEST },
     { "libuv", .storm = uv_peer_storm, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
     { "libuv-best", .storm = uv_peer_storm, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender log_append[] = {
+    { "raw", .log = raw_log },
+    { "weir", .log = weir_log, WEIR_ON_ALL_CPUS },
+    { "threads", .log = threads_log, .unbound = true },
+    { "libuv", .log = uv_peer_log, .why_not = uv_peer_why_not, .unbound = true },
+    { .name = NULL },
+};
+
+static const struct contender dial[] = {
+    { "raw", .dial = raw_dial },
+    { "weir", .dial = weir_dial_storm, WEIR_ON_ALL_CPUS },
+    { "epoll", .dial = epoll_dial },
+    { "libuv", .dial = uv_peer_dial, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender udp[] = {
+    { "weir", .udp = weir_udp, WEIR_ON_ALL_CPUS },
+    { "uring", .udp = uring_udp, .why_not = ring_why_not },
+    { "epoll", .udp = epoll_udp },
+    { "libuv", .udp = uv_peer_udp, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender proxy[] = {
+    { "weir", .proxy = weir_proxy, WEIR_ON_ALL_CPUS },
+    { "weir-stream", .proxy = weir_stream_proxy, WEIR_ON_ALL_CPUS },
+    { "uring", .proxy = uring_proxy, .why_not = ring_why_not },
+    { "splice", .proxy = splice_proxy },
+    { .name = NULL },
+};
+
+static const struct contender copy[] = {
+    { "raw", .copy = raw_copy },
+    { "weir", .copy = weir_copy_1g, WEIR_ON_ALL_CPUS },
+    { "read-write", .copy = read_write_copy },
+    { "cp", .copy = cp_copy, .why_not = cp_why_not, .unbound = true },
+    { .name = NULL },
+};
+
+static const struct contender idle[] = {
+    { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
+    { "weir-small", .echo = weir_idle, WEIR_ON_ALL_CPUS },
+    { "weir-stream", .echo = weir_stream_idle, WEIR_ON_ALL_CPUS },
+    { "epoll", .echo = epoll_echo },
+    { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
     { .name = NULL },
 };
 
@@ -259,6 +313,9 @@ const struct bench benches[] = {
       FILE_DEEP, 16, FILE_WRITE_DIRECT },
     { "append-fsync", "append a block, then fdatasync, one writer", &file_family, file, 1,
       FILE_APPEND_FSYNC },
+    { "copy-1g", "copy a file of 1 GiB, 1 MiB an operation", &copy_family, copy, 0, 0 },
+    { "log-append", "256 append durable records to one log, committed in groups", &log_family,
+      log_append, LOG_APPENDERS_MAX, 0 },
     { "stat-storm", "statx of many files, 64 in flight", &storm_family, storm, STORM_DEPTH,
       STORM_STAT },
     { "open-close", "open, read and close small files, 64 in flight", &storm_family, storm,
@@ -273,6 +330,14 @@ const struct bench benches[] = {
       0 },
     { "stream-1000", "echo of 64 B by weir_stream over 1000 connections", &echo_family, stream,
       1000, 0 },
+    { "udp-64", "echo of 64 B datagrams, 128 under way", &udp_family, udp, 128, 0 },
+    { "proxy-bulk", "64 KiB through a proxy, 8 connections full both ways", &proxy_family, proxy, 8,
+      PROXY_BULK },
+    { "proxy-64", "64 B there and 64 B back through a proxy, 32 connections", &proxy_family, proxy,
+      32, PROXY_REQUESTS },
+    { "dial-storm", "10 000 connects, 256 at once", &dial_family, dial, DIAL_AT_ONCE, 0 },
+    { "idle-100k", "memory of a silent connection, 100 000 of them", &idle_family, idle, 100000,
+      0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,
       waiting, 1000, 0 },
     { "mixed", "latency of a ticking pipeline beside blocking work", &mixed_family, mixed, 0, 0 },

@@ -55,6 +55,7 @@ static void print_cell(FILE *out, const struct results *results, const struct en
     const struct entry *weir = weir_for(results, entry);
     double ratio = weir != NULL ? entries_ratio(weir, entry, metric) : NAN;
     char value[16], times[16] = "", cell[64];
+    double spread;
 
     if (figure.runs == 0) {
         fprintf(out, "%-*s", CELL_COLUMNS, "        -");
@@ -64,8 +65,8 @@ static void print_cell(FILE *out, const struct results *results, const struct en
     if (!isnan(ratio))
         snprintf(times, sizeof times, ratio < 10 ? "%.2fx%s" : "%.0fx%s", ratio,
                  !is_limit(entry) && ratio_loss(ratio, metric) > WORSE ? "!" : "");
-    snprintf(cell, sizeof cell, "%-7s %s ±%.0f%%", times, value,
-             (figure.most - figure.least) / figure.median * 50);
+    spread = figure.median > 0 ? (figure.most - figure.least) / figure.median * 50 : 0;
+    snprintf(cell, sizeof cell, "%-7s %s ±%.0f%%", times, value, spread);
     fprintf(out, "%-*s", CELL_COLUMNS + 1, cell); /* the sign is two bytes, one column */
 }
 

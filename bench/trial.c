@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,19 @@ pid_t trial_fork(unsigned limit_s)
         alarm(limit_s);
     }
     return child;
+}
+
+int trial_listen(struct sockaddr_in *address, int backlog)
+{
+    socklen_t length = sizeof *address;
+    int fd = trial_check_errno(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+
+    *address = (struct sockaddr_in){ .sin_family = AF_INET };
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    trial_check_errno(bind(fd, (struct sockaddr *)address, sizeof *address), "bind");
+    trial_check_errno(listen(fd, backlog), "listen");
+    getsockname(fd, (struct sockaddr *)address, &length);
+    return fd;
 }
 
 static void run_in_child(const struct trial *trial)

@@ -5,6 +5,7 @@
 
 #include "bench.h"
 
+#include <netinet/in.h>
 #include <sys/types.h>
 
 /* The memory through which outcomes come back; once, before the first trial. */
@@ -17,5 +18,8 @@ void trial_run(const struct trial *trial, struct outcome *outcome);
  * Returns 0 in the child, its pid in the parent, or -errno.
  */
 pid_t trial_fork(unsigned limit_s);
+
+/* A TCP listener on the loopback, at a port of the kernel's choice. Ends the trial on errors. */
+int trial_listen(struct sockaddr_in *address, int backlog);
 
 #endif

@@ -35,3 +35,21 @@ void uv_peer_storm(struct storm_job *job)
     (void)job;
     absent();
 }
+
+void uv_peer_log(struct log_job *job)
+{
+    (void)job;
+    absent();
+}
+
+void uv_peer_dial(struct dial_job *job)
+{
+    (void)job;
+    absent();
+}
+
+void uv_peer_udp(const struct udp_job *job)
+{
+    (void)job;
+    absent();
+}

@@ -10,10 +10,8 @@
 #include <string.h>
 #include <uv.h>
 
-struct uv_connection {
-    uv_tcp_t tcp;
-    char buffer[ECHO_BUFFER_BYTES];
-};
+/* What is received is answered before the next receive: one buffer is enough. */
+static char receive_buffer[ECHO_BUFFER_BYTES];
 
 /* A write that had to wait, with its bytes. */
 struct late_write {
@@ -32,7 +30,7 @@ static void *get_memory(size_t bytes)
 
 static void closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    free(handle);
 }
 
 static void written(uv_write_t *request, int status)
@@ -53,10 +51,9 @@ static void write_later(uv_stream_t *stream, const char *bytes, size_t count)
 
 static void give_buffer(uv_handle_t *handle, size_t wanted, uv_buf_t *buffer)
 {
-    struct uv_connection *connection = handle->data;
-
+    (void)handle;
     (void)wanted;
-    *buffer = uv_buf_init(connection->buffer, sizeof connection->buffer);
+    *buffer = uv_buf_init(receive_buffer, sizeof receive_buffer);
 }
 
 static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
@@ -81,15 +78,13 @@ static void received(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
 static void connected(uv_stream_t *listener, int status)
 {
-    struct uv_connection *connection = get_memory(sizeof *connection);
+    uv_tcp_t *connection = get_memory(sizeof *connection);
 
     trial_check(status, "uv_listen");
-    trial_check(uv_tcp_init(listener->loop, &connection->tcp), "uv_tcp_init");
-    connection->tcp.data = connection;
-    trial_check(uv_accept(listener, (uv_stream_t *)&connection->tcp), "uv_accept");
-    uv_tcp_nodelay(&connection->tcp, 1);
-    trial_check(uv_read_start((uv_stream_t *)&connection->tcp, give_buffer, received),
-                "uv_read_start");
+    trial_check(uv_tcp_init(listener->loop, connection), "uv_tcp_init");
+    trial_check(uv_accept(listener, (uv_stream_t *)connection), "uv_accept");
+    uv_tcp_nodelay(connection, 1);
+    trial_check(uv_read_start((uv_stream_t *)connection, give_buffer, received), "uv_read_start");
 }
 
 void uv_peer_echo(const struct echo_job *job)

@@ -19,6 +19,7 @@
 #include <weir/copy.h>
 #include <weir/describe.h>
 #include <weir/descriptor.h>
+#include <weir/dial.h>
 #include <weir/direct.h>
 #include <weir/directory.h>
 #include <weir/events.h>
@@ -33,10 +34,12 @@
 #include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>
+#include <weir/resolve.h>
 #include <weir/retry.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/service.h>
 #include <weir/socket.h>
 #include <weir/stage.h>
 #include <weir/stats.h>

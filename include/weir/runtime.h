@@ -108,6 +108,16 @@ struct weir_options {
     bool napi_prefer;          /* SO_PREFER_BUSY_POLL: interrupts stay off while it polls */
     unsigned prefault_stacks;  /* 0: pages come as they are touched */
 
+    /* Name resolution: the threads that ask, the queue before them, the answers kept. */
+    unsigned resolve_threads_min; /* from the first question on; 0: 1 */
+    unsigned resolve_threads_max; /* at most 1024; 0: 8 */
+    unsigned resolve_queue_limit; /* questions queued; 0: 1024 */
+    enum weir_when_full resolve_when_full;
+    int64_t resolve_wait_ns;         /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
+    unsigned resolve_answers;        /* kept at most; 0: 1024 */
+    int64_t resolve_ttl_ns;          /* how long one is kept; 0: 60 s; < 0: not at all */
+    int64_t resolve_negative_ttl_ns; /* "no such name"; 0: 2 s; < 0: not at all */
+
     /*
      * Receive buffers of weir_stream, per loop: memory that all streams share, taken as bytes
      * arrive. It is made as it is needed, up to the bound; beyond it, streams receive into memory

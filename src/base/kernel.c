@@ -436,11 +436,6 @@ int weir__kernel_set_cloexec(int fd)
     return or_error(fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
-int weir__kernel_dup(int fd)
-{
-    return or_error(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-}
-
 int weir__kernel_epoll_create(void)
 {
     return or_error(epoll_create1(EPOLL_CLOEXEC));

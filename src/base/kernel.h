@@ -20,6 +20,7 @@
 struct pollfd;
 struct flock;
 struct open_how;
+struct addrinfo;
 struct stat;
 struct statfs;
 struct statx;
@@ -120,7 +121,6 @@ int weir__kernel_get_flags(int fd);      /* fcntl F_GETFL: O_* */
 int weir__kernel_get_pipe_bytes(int fd); /* fcntl F_GETPIPE_SZ: its buffer; -EBADF: no pipe */
 int weir__kernel_set_flags(int fd, int flags);
 int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
-int weir__kernel_dup(int fd);         /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
 int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
 int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
@@ -138,5 +138,22 @@ int weir__kernel_waitid(idtype_t type, int id, siginfo_t *info, int options); /*
 /* Memory. */
 void *weir__kernel_map(size_t bytes); /* zeroed, not for forked children; NULL: none */
 void weir__kernel_unmap(void *memory, size_t bytes);
+
+/*
+ * Names. getaddrinfo(3) reads files and asks servers, for as long as a minute: for pool threads
+ * only. Returns 0 or a code as <weir/resolve.h> has them.
+ */
+int weir__kernel_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                             struct addrinfo **list);
+void weir__kernel_freeaddrinfo(struct addrinfo *list);
+int weir__kernel_interface_index(const char *name); /* -ENODEV */
+
+/* For tests: who is asked instead of the C library; NULL: the C library again. */
+struct weir__kernel_names {
+    int (*getaddrinfo)(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **list); /* returns EAI_* */
+    void (*freeaddrinfo)(struct addrinfo *list);
+};
+void weir__kernel_set_names(const struct weir__kernel_names *names);
 
 #endif

@@ -27,6 +27,7 @@ struct weir_task;
 struct weir__io;
 struct weir__net;
 struct weir__pool;
+struct weir__resolver;
 struct weir__runtime;
 struct weir__waiter;
 
@@ -107,6 +108,7 @@ struct weir__runtime {
     struct weir_options options;
     struct weir__pool *pool;     /* for what blocks */
     struct weir__pool *cpu_pool; /* for long computations */
+    struct weir__resolver *resolver;
     struct weir_report report;
 };
 

@@ -125,7 +125,7 @@ static int open_another(const struct weir_listener *listener,
     int error;
 
     if (!options->reuse_port)
-        return weir__kernel_dup(fd);
+        return weir__kernel_copy_fd(fd, 0);
     error = weir_socket_address(fd, text, sizeof text);
     return error < 0 ? error : weir_listen_at(text, options);
 }

@@ -12,15 +12,11 @@
 
 #include <errno.h>
 
-/* Home loop: the job is taken back, unless a thread has it: then its result is waited for. */
-static void leave_queue(struct weir__wait *wait, int reason)
+/* Takes a job off the queue, for that reason; false when a thread has it. */
+static bool take_back(struct weir__pool *pool, struct weir__job *job, int reason)
 {
-    struct weir__job *job = wait->subject;
-    struct weir__pool *pool = job->pool;
-    bool queued, fired;
+    bool queued;
 
-    if (job->is_release)
-        return;
     pthread_mutex_lock(&pool->mutex);
     queued = !weir__list_empty(&job->link);
     if (queued) {
@@ -32,26 +28,30 @@ static void leave_queue(struct weir__wait *wait, int reason)
             pool->stats.jobs_cancelled++;
     }
     pthread_mutex_unlock(&pool->mutex);
-    if (!queued)
+    if (queued)
+        weir__credits_give(&pool->credits);
+    return queued;
+}
+
+/* Home loop: the job is taken back, unless a thread has it: then its result is waited for. */
+static void leave_queue(struct weir__wait *wait, int reason)
+{
+    struct weir__job *job = wait->subject;
+    bool fired;
+
+    if (job->is_release || !take_back(job->pool, job, reason))
         return;
-    weir__credits_give(&pool->credits);
     fired = weir__wait_fire(wait, reason);
     WEIR_ASSERT(fired);
 }
 
-/* From an admitted job to its result. */
-static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park_flags)
+/* An admitted job gets into the queue, and a thread for it is called. */
+static void enqueue(struct weir__pool *pool, struct weir__job *job)
 {
     struct weir__pool_help help;
     size_t waiting_count;
-    int code;
 
     job->pool = pool;
-    job->wait = weir__wait_self();
-    job->inherited = weir__inherited_self();
-    weir__wait_begin(job->wait);
-    job->wait->interrupt = leave_queue;
-    job->wait->subject = job;
     job->queued_ns = weir__clock_now();
     pthread_mutex_lock(&pool->mutex);
     weir__list_append(&pool->jobs, &job->link);
@@ -62,6 +62,19 @@ static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park
     help = weir__pool_find_help(pool, job->queued_ns);
     pthread_mutex_unlock(&pool->mutex);
     weir__pool_call_help(pool, help);
+}
+
+/* From an admitted job to its result. */
+static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park_flags)
+{
+    int code;
+
+    job->wait = weir__wait_self();
+    job->inherited = weir__inherited_self();
+    weir__wait_begin(job->wait);
+    job->wait->interrupt = leave_queue;
+    job->wait->subject = job;
+    enqueue(pool, job);
     code = weir__wait_park(job->wait, job->deadline_ns, park_flags);
     return code < 0 ? code : job->result;
 }
@@ -81,18 +94,37 @@ static void count_unadmitted(struct weir__pool *pool, int error, int64_t deadlin
     pthread_mutex_unlock(&pool->mutex);
 }
 
+int weir__pool_admit(struct weir__pool *pool, int64_t deadline_ns)
+{
+    int error = weir__wait_refuse(deadline_ns);
+
+    if (error < 0)
+        return error;
+    error = weir__credits_take(&pool->credits, deadline_ns);
+    if (error < 0)
+        count_unadmitted(pool, error, deadline_ns);
+    return error;
+}
+
+void weir__pool_post(struct weir__pool *pool, struct weir__job *job)
+{
+    job->inherited = &weir__inherited_nothing;
+    job->deadline_ns = WEIR_FOREVER;
+    enqueue(pool, job);
+}
+
+bool weir__pool_withdraw(struct weir__job *job)
+{
+    return take_back(job->pool, job, -ECANCELED);
+}
+
 int weir__pool_call(struct weir__pool *pool, weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 {
     struct weir__job job = { .fn = fn, .arg = arg, .deadline_ns = deadline_ns };
     int error = weir__wait_check();
 
     if (error >= 0)
-        error = weir__wait_refuse(deadline_ns);
-    if (error >= 0) {
-        error = weir__credits_take(&pool->credits, deadline_ns);
-        if (error < 0)
-            count_unadmitted(pool, error, deadline_ns);
-    }
+        error = weir__pool_admit(pool, deadline_ns);
     if (error < 0) {
         weir__wait_settle(NULL); /* who tries again and again starves nobody */
         return error;
@@ -138,7 +170,7 @@ int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
     return error < 0 ? error : weir__pool_call(loop->runtime->cpu_pool, fn, arg, deadline_ns);
 }
 
-static void read_stats(struct weir__pool *pool, struct weir_pool_stats *stats)
+void weir__pool_read_stats(struct weir__pool *pool, struct weir_pool_stats *stats)
 {
     pthread_mutex_lock(&pool->mutex);
     *stats = pool->stats;
@@ -154,7 +186,7 @@ int weir_pool_read_stats(struct weir_pool_stats *stats)
         return -EINVAL;
     if (!loop)
         return no_pool();
-    read_stats(loop->runtime->pool, stats);
+    weir__pool_read_stats(loop->runtime->pool, stats);
     return 0;
 }
 
@@ -166,7 +198,7 @@ int weir_cpu_read_stats(struct weir_pool_stats *stats)
         return -EINVAL;
     if (!loop)
         return no_pool();
-    read_stats(loop->runtime->cpu_pool, stats);
+    weir__pool_read_stats(loop->runtime->cpu_pool, stats);
     return 0;
 }
 
@@ -220,10 +252,42 @@ int weir__pool_create_cpu(struct weir__pool **out, const struct weir_options *op
     return 0;
 }
 
-void weir__pool_destroy(struct weir__pool *pool)
+int weir__pool_create_resolver(struct weir__pool **out, const struct weir_options *options)
 {
-    weir__pool_stop(pool);
+    struct weir__pool *pool = make(options->resolve_threads_max, options->resolve_queue_limit,
+                                   options->resolve_when_full, options->resolve_wait_ns);
+
+    if (!pool)
+        return -ENOMEM;
+    pool->name = "weir-dns";
+    pool->threads_min = options->resolve_threads_min;
+    pool->idle_ns = options->pool_idle_ns;
+    *out = pool;
+    return 0;
+}
+
+void weir__pool_free(struct weir__pool *pool)
+{
+    void (*on_end)(void *context) = pool->on_end;
+    void *context = pool->context;
+
     pthread_cond_destroy(&pool->all_ended);
     pthread_mutex_destroy(&pool->mutex);
     weir__memory_free(pool);
+    if (on_end)
+        on_end(context);
+}
+
+void weir__pool_destroy(struct weir__pool *pool)
+{
+    weir__pool_stop(pool, false);
+    weir__pool_free(pool);
+}
+
+void weir__pool_leave(struct weir__pool *pool, void (*on_end)(void *context), void *context)
+{
+    pool->on_end = on_end;
+    pool->context = context;
+    if (weir__pool_stop(pool, true))
+        weir__pool_free(pool);
 }

@@ -36,6 +36,7 @@ struct weir__pool_thread {
     unsigned number;
     bool coming;                        /* under the mutex: counted in coming_count */
     bool ended;                         /* its own */
+    bool is_last;                       /* its own: of a pool that was left to it */
     atomic_uint word;                   /* see above */
     int64_t idle_end_ns;                /* its own: when it ends if it is still idle */
     struct weir__pool_thread *previous; /* its own: the one that ended before it, to be joined */
@@ -116,8 +117,8 @@ static void end(struct weir__pool_thread *self)
     self->ended = true;
     self->previous = pool->ended;
     pool->ended = self;
-    if (--pool->stats.threads == 0)
-        pthread_cond_signal(&pool->all_ended);
+    self->is_last = --pool->stats.threads == 0 && pool->left;
+    pthread_cond_signal(&pool->all_ended);
 }
 
 /* Under the mutex: the thread, once among the idle, ends at this time. */
@@ -201,6 +202,10 @@ static void hand_back(struct weir__pool *pool, struct weir__job *job)
 
     if (!job->is_release)
         weir__credits_give(&pool->credits);
+    if (job->done) {
+        job->done(job);
+        return;
+    }
     fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
     WEIR_ASSERT(fired);
 }
@@ -297,6 +302,13 @@ static void *work(void *arg)
             rest(self);
     }
     join(self->previous);
+    if (self->is_last) { /* nobody will join it */
+        struct weir__pool *pool = self->pool;
+
+        pthread_detach(self->handle);
+        weir__memory_free(self);
+        weir__pool_free(pool);
+    }
     return NULL;
 }
 
@@ -354,9 +366,10 @@ int weir__pool_start(struct weir__pool *pool)
     return error;
 }
 
-void weir__pool_stop(struct weir__pool *pool)
+bool weir__pool_stop(struct weir__pool *pool, bool may_leave)
 {
     struct weir__list *link;
+    bool left;
 
     pthread_mutex_lock(&pool->mutex);
     WEIR_ASSERT(weir__list_empty(&pool->jobs));
@@ -367,8 +380,11 @@ void weir__pool_stop(struct weir__pool *pool)
         if (call_idle(pool, thread))
             wake(thread);
     }
-    while (pool->stats.threads > 0)
+    while (pool->stats.threads > (may_leave ? pool->stats.threads_busy : 0))
         pthread_cond_wait(&pool->all_ended, &pool->mutex);
+    left = pool->left = pool->stats.threads > 0;
     pthread_mutex_unlock(&pool->mutex);
-    join(pool->ended);
+    if (!left)
+        join(pool->ended);
+    return !left;
 }

@@ -41,13 +41,16 @@ struct weir__inherited;
 struct weir__wait;
 struct weir__pool_thread;
 
-/* Lives in the frame of the task that waits for it. */
+/* Lives in the frame of the task that waits for it; or, if it has `done`, wherever that frees it:
+ * nobody waits then, and the task that left it behind may be gone. */
 struct weir__job {
     struct weir__list link; /* in weir__pool.jobs; at itself once taken off */
     struct weir__pool *pool;
     struct weir__wait *wait;
     weir_pool_fn *fn;
     void *arg;
+    /* On the thread, at the very end, which gives the job back; NULL: a wait is fired instead. */
+    void (*done)(struct weir__job *job);
     const struct weir__inherited *inherited; /* the task's, for the thread while it runs fn */
     bool is_release;                         /* holds no credit, and is not interrupted */
     int64_t deadline_ns;
@@ -79,6 +82,9 @@ struct weir__pool {
     unsigned coming_count;  /* woken or started, and not yet at the mutex */
     int64_t called_ns;      /* when the last of them was */
     bool stopping;
+    bool left;                     /* the runtime is gone; the last thread ends the pool */
+    void (*on_end)(void *context); /* then; outside of the mutex */
+    void *context;
     struct weir__pool_thread *ended; /* the last one that ended; it has joined those before it */
     pthread_cond_t all_ended;
     struct weir_pool_stats stats; /* `queued` aside, see weir__pool_waiting */
@@ -94,8 +100,12 @@ struct weir__pool_help {
  * pthread_create(3). */
 int weir__pool_start(struct weir__pool *pool);
 
-/* Ends and joins all threads. */
-void weir__pool_stop(struct weir__pool *pool);
+/* Ends and joins all threads. With `may_leave` not those that run a job: then it returns false, and
+ * the last of them will end the pool. */
+bool weir__pool_stop(struct weir__pool *pool, bool may_leave);
+
+/* No thread is left: frees the pool, and tells whom it was made for. */
+void weir__pool_free(struct weir__pool *pool);
 
 /* Under the mutex, after each change that may leave jobs without a thread: who is to come. */
 struct weir__pool_help weir__pool_find_help(struct weir__pool *pool, int64_t now_ns);

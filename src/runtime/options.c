@@ -47,6 +47,13 @@ static const struct row {
     { FIELD(cpu_threads), KIND_UNSIGNED, 0, 1, 1024 },
     { FIELD(cpu_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(cpu_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(resolve_threads_min), KIND_UNSIGNED, 1, 1, 1024 },
+    { FIELD(resolve_threads_max), KIND_UNSIGNED, 8, 1, 1024 },
+    { FIELD(resolve_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(resolve_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
+    { FIELD(resolve_answers), KIND_UNSIGNED, 1024, 1, 1 << 26 },
+    { FIELD(resolve_ttl_ns), KIND_INT64, 60000 * MS, INT64_MIN, INT64_MAX },
+    { FIELD(resolve_negative_ttl_ns), KIND_INT64, 2000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
 };
@@ -115,6 +122,10 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "pool_when_full", "is no enum weir_when_full");
     if (options->cpu_when_full > WEIR_WHEN_FULL_EXPIRE)
         return refuse(why, why_bytes, "cpu_when_full", "is no enum weir_when_full");
+    if (options->resolve_when_full > WEIR_WHEN_FULL_EXPIRE)
+        return refuse(why, why_bytes, "resolve_when_full", "is no enum weir_when_full");
+    if (options->resolve_threads_min > options->resolve_threads_max)
+        return refuse(why, why_bytes, "resolve_threads_min", "is above resolve_threads_max");
     if (options->pool_threads_min > options->pool_threads_max)
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     if (options->prefault_stacks > options->tasks_per_loop)

@@ -22,6 +22,7 @@
 #include "fiber/overflow.h"
 #include "io/io.h"
 #include "net/net.h"
+#include "net/resolve.h"
 #include "pool/pool.h"
 #include "runtime/options.h"
 #include "runtime/report.h"
@@ -387,13 +388,17 @@ static int run_all(struct run *run)
     error = weir__pool_create_cpu(&run->runtime.cpu_pool, &run->runtime.options);
     if (error < 0)
         goto destroy_pool;
+    error = weir__resolver_create(&run->runtime.resolver, &run->runtime.options);
+    if (error < 0)
+        goto destroy_cpu_pool;
     if (handles_overflow)
         error = weir__overflow_install(current_stack);
     if (error < 0)
-        goto destroy_cpu_pool;
+        goto destroy_resolver;
     run_loops(run);
     if (handles_overflow)
         weir__overflow_uninstall();
+    weir__resolver_destroy(run->runtime.resolver);
     weir__pool_destroy(run->runtime.cpu_pool);
     weir__pool_destroy(run->runtime.pool);
     destroy_loops(run);
@@ -402,6 +407,8 @@ static int run_all(struct run *run)
         error = run->result;
     return run->why[0] ? explain(error, run->why) : error;
 
+destroy_resolver:
+    weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
     weir__pool_destroy(run->runtime.cpu_pool);
 destroy_pool:
