@@ -17,11 +17,13 @@
 #include <weir/chan.h>
 #include <weir/child.h>
 #include <weir/copy.h>
+#include <weir/datagram.h>
 #include <weir/describe.h>
 #include <weir/descriptor.h>
 #include <weir/dial.h>
 #include <weir/direct.h>
 #include <weir/directory.h>
+#include <weir/embed.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
@@ -40,13 +42,16 @@
 #include <weir/scope.h>
 #include <weir/select.h>
 #include <weir/service.h>
+#include <weir/signal.h>
 #include <weir/socket.h>
+#include <weir/socket_option.h>
 #include <weir/stage.h>
 #include <weir/stats.h>
 #include <weir/stream.h>
 #include <weir/task.h>
 #include <weir/ticker.h>
 #include <weir/trace.h>
+#include <weir/unix.h>
 #include <weir/whole.h>
 
 #endif

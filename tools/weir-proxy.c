@@ -11,14 +11,12 @@
  */
 #include <weir.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/un.h>
+#include <sys/socket.h>
 
 #define NS_PER_S INT64_C(1000000000)
 
@@ -97,41 +95,11 @@ static void break_off(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-/* Connects to a numeric address. Returns the descriptor, or -errno. */
-static int dial(const char *text, int64_t deadline_ns)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in inet;
-        struct sockaddr_un path;
-    } address = { .inet.sin_family = AF_INET };
-    bool is_path = strncmp(text, "unix:", 5) == 0;
-    int fd = weir_socket(is_path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
-    char host[INET_ADDRSTRLEN];
-    unsigned short port;
-    int error;
-
-    if (is_path) {
-        address.path.sun_family = AF_UNIX;
-        snprintf(address.path.sun_path, sizeof address.path.sun_path, "%s", text + 5);
-    } else if (sscanf(text, "%15[0-9.]:%hu", host, &port) == 2) {
-        address.inet.sin_port = htons(port);
-        inet_pton(AF_INET, host, &address.inet.sin_addr);
-    }
-    if (fd < 0)
-        return fd;
-    error = weir_connect(fd, &address.any, is_path ? sizeof address.path : sizeof address.inet,
-                         deadline_ns);
-    if (error < 0)
-        weir_close(fd);
-    return error < 0 ? error : fd;
-}
-
 static int serve_client(int client, void *context)
 {
     const struct proxy *proxy = context;
     struct link link = { { client, -1 }, proxy->idle_s * NS_PER_S, weir_now_ns() };
-    int error = link.fds[1] = dial(proxy->target, weir_in_ms(DIAL_MS));
+    int error = link.fds[1] = weir_dial(proxy->target, NULL, weir_in_ms(DIAL_MS));
 
     if (error >= 0)
         error = exchange(&link);

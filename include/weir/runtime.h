@@ -40,6 +40,7 @@ enum weir_feature {
     WEIR_FEATURE_FTRUNCATE = 1 << 5,      /* IORING_OP_FTRUNCATE, Linux 6.9 */
     WEIR_FEATURE_IOWQ_LIMIT = 1 << 6,     /* IORING_REGISTER_IOWQ_MAX_WORKERS, Linux 5.15 */
     WEIR_FEATURE_NO_IOWAIT = 1 << 7,      /* idle rings not counted as iowait, Linux 6.15 */
+    WEIR_FEATURE_UDP_SEGMENT = 1 << 12,   /* the kernel cuts datagrams, Linux 4.18 */
     WEIR_FEATURE_DIOALIGN = 1 << 14,      /* alignment asked of files, Linux 6.1 */
     WEIR_FEATURE_BUFFER_RING = 1 << 8,    /* provided buffers for receives, Linux 5.19 */
     WEIR_FEATURE_MULTISHOT_RECV = 1 << 9, /* one receive with many results, Linux 6.0 */

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -301,6 +303,21 @@ int weir__kernel_socket(int domain, int type, int protocol)
     return or_error(socket(domain, type, protocol));
 }
 
+int weir__kernel_socketpair(int domain, int type, int protocol, int pair[2])
+{
+    return or_error(socketpair(domain, type, protocol, pair));
+}
+
+int64_t weir__kernel_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return or_error(recvmmsg(fd, messages, count, flags, NULL));
+}
+
+int64_t weir__kernel_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    return or_error(sendmmsg(fd, messages, count, flags));
+}
+
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes)
 {
     return or_error(bind(fd, address, address_bytes));
@@ -385,6 +402,11 @@ int weir__kernel_poll(int fd, short events)
     return look.revents & POLLNVAL ? -EBADF : look.revents;
 }
 
+int weir__kernel_ioctl_number(int fd, unsigned long request, int *number)
+{
+    return or_error(ioctl(fd, request, number));
+}
+
 int weir__kernel_close(int fd)
 {
     return or_error(close(fd));
@@ -464,6 +486,11 @@ int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_a
 {
     return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
                          (char *const *)env);
+}
+
+int weir__kernel_signalfd(const sigset_t *signals)
+{
+    return or_error(signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 int weir__kernel_pidfd_open(pid_t pid)

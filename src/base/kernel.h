@@ -20,6 +20,7 @@
 struct pollfd;
 struct flock;
 struct open_how;
+struct mmsghdr;
 struct addrinfo;
 struct stat;
 struct statfs;
@@ -94,6 +95,7 @@ int weir__kernel_fcntl_lock(int fd, int command, struct flock *lock); /* F_OFD_*
 
 /* Sockets. */
 int weir__kernel_socket(int domain, int type, int protocol);
+int weir__kernel_socketpair(int domain, int type, int protocol, int pair[2]);
 int weir__kernel_bind(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_connect(int fd, const struct sockaddr *address, socklen_t address_bytes);
 int weir__kernel_listen(int fd, int backlog);
@@ -101,6 +103,8 @@ int weir__kernel_accept4(int fd, struct sockaddr *address, socklen_t *address_by
 int weir__kernel_shutdown(int fd, int how);
 int weir__kernel_setsockopt(int fd, int level, int name, const void *value, socklen_t value_bytes);
 int weir__kernel_getsockopt(int fd, int level, int name, void *value, socklen_t *value_bytes);
+int64_t weir__kernel_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int64_t weir__kernel_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
 int weir__kernel_getpeername(int fd, struct sockaddr *address, socklen_t *address_bytes);
 int weir__kernel_getsockname(int fd, struct sockaddr *address, socklen_t *address_bytes);
 
@@ -113,6 +117,7 @@ int64_t weir__kernel_read(int fd, void *buffer, size_t bytes);
 int64_t weir__kernel_write(int fd, const void *buffer, size_t bytes);
 int64_t weir__kernel_readv(int fd, const struct iovec *vectors, int count);
 int64_t weir__kernel_writev(int fd, const struct iovec *vectors, int count);
+int weir__kernel_ioctl_number(int fd, unsigned long request, int *number); /* SIOCINQ and kin */
 int weir__kernel_close(int fd);
 int weir__kernel_poll(int fd, short events); /* what is true now, 0 nothing; -EBADF */
 int weir__kernel_fstat(int fd, struct stat *result);
@@ -129,7 +134,8 @@ int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
 /* Processes. */
 int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes, const char *const *argv,
-                       const char *const *env); /* posix_spawnp */
+                       const char *const *env);     /* posix_spawnp */
+int weir__kernel_signalfd(const sigset_t *signals); /* close-on-exec, non-blocking */
 int weir__kernel_pidfd_open(pid_t pid);
 int weir__kernel_pidfd_kill(int pid_fd, int signo);
 int weir__kernel_kill(pid_t pid, int signo);

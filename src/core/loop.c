@@ -124,12 +124,19 @@ static bool settle(struct weir__loop *loop)
     return waiter != NULL;
 }
 
-/* Nobody is ready: what is prepared goes to the kernel, and the loop waits for the outside. */
-static void idle(struct weir__loop *loop)
+int64_t weir__loop_rest(struct weir__loop *loop)
 {
     int64_t timer_ns = weir__wheel_next(&loop->wheel);
     int64_t trim_ns;
 
+    publish_levels(loop);
+    trim_ns = weir__stack_pool_trim(&loop->stacks, TRIM_BUDGET, loop->now_ns);
+    return trim_ns < timer_ns ? trim_ns : timer_ns;
+}
+
+/* Nobody is ready: what is prepared goes to the kernel, and the loop waits for the outside. */
+static void idle(struct weir__loop *loop)
+{
     if (settle(loop))
         return;
     if (loop->spin_ns && weir__ring_has_work(&loop->ring)) {
@@ -137,11 +144,9 @@ static void idle(struct weir__loop *loop)
         return;
     }
     loop->now_ns = weir__clock_now();
-    if (loop->spin_ns && !loop->ring.stale_flags && spin(loop, timer_ns))
+    if (loop->spin_ns && !loop->ring.stale_flags && spin(loop, weir__wheel_next(&loop->wheel)))
         return;
-    publish_levels(loop);
-    trim_ns = weir__stack_pool_trim(&loop->stacks, TRIM_BUDGET, loop->now_ns);
-    sleep_in_ring(loop, trim_ns < timer_ns ? trim_ns : timer_ns);
+    sleep_in_ring(loop, weir__loop_rest(loop));
 }
 
 /* A stale flag hides new work: those who never idle would never see it. */
@@ -151,7 +156,8 @@ static bool must_look(const struct weir__loop *loop)
            weir__counter_get(&loop->counters, WEIR_TURNS) % STALE_TURNS == 0;
 }
 
-void weir__loop_turn(struct weir__loop *loop)
+/* Mail and timers. */
+static inline void begin_turn(struct weir__loop *loop)
 {
     weir__counter_add(&loop->counters, WEIR_TURNS, 1);
     weir__counter_add(&loop->counters, WEIR_SWITCHES, (uint64_t)(WEIR__LOOP_BUDGET - loop->budget));
@@ -159,9 +165,21 @@ void weir__loop_turn(struct weir__loop *loop)
     if (weir__mailbox_has_mail(&loop->mailbox))
         drain(loop);
     expire(loop);
+}
+
+void weir__loop_turn(struct weir__loop *loop)
+{
+    begin_turn(loop);
     if (!loop->ready.head)
         idle(loop);
     else if (weir__ring_has_work(&loop->ring) || must_look(loop))
+        weir__ring_poll(&loop->ring);
+}
+
+void weir__loop_look(struct weir__loop *loop)
+{
+    begin_turn(loop);
+    if (weir__ring_has_work(&loop->ring) || loop->ring.stale_flags)
         weir__ring_poll(&loop->ring);
 }
 
@@ -240,9 +258,11 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
 int weir__loop_init(struct weir__loop *loop, struct weir__runtime *runtime, unsigned index,
                     struct weir__stack_limits *limits, char *why, size_t why_bytes)
 {
+    bool is_driven = runtime->is_driven && index == 0; /* see drive.h */
     struct weir__ring_options ring_options = {
         .entries = runtime->options.ring_entries,
-        .without_features = runtime->options.without_features,
+        .without_features =
+            runtime->options.without_features | (is_driven ? WEIR_FEATURE_DEFER_TASKRUN : 0),
         .napi_busy_poll_us = (unsigned)((runtime->options.napi_busy_poll_ns + 999) / 1000),
         .napi_prefer = runtime->options.napi_prefer,
         .counters = &loop->counters,

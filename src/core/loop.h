@@ -102,6 +102,7 @@ struct weir__loop {
 struct weir__runtime {
     struct weir__loop **loops;
     unsigned loop_count;
+    bool is_driven;        /* loop 0, by a foreign loop */
     atomic_uint outsiders; /* posts by threads that this runtime does not join, under way */
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
@@ -150,6 +151,11 @@ void weir__loop_term(struct weir__loop *loop);
 
 /* One turn: mail, timers, submit and reap; sleeps if nobody is ready. On whoever's stack. */
 void weir__loop_turn(struct weir__loop *loop);
+
+/* For who drives the loop from outside: a turn that does not sleep; and what is to be done before
+ * a sleep: returns when to look again at the latest, INT64_MAX for never. */
+void weir__loop_look(struct weir__loop *loop);
+int64_t weir__loop_rest(struct weir__loop *loop);
 
 /* Puts mail into a loop, from any thread, and wakes it if it sleeps. */
 void weir__loop_post(struct weir__loop *loop, struct weir__mail *mail);

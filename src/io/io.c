@@ -4,6 +4,7 @@
 
 #include "core/loop.h"
 #include "io/clause.h"
+#include "io/datagram.h"
 
 #include <errno.h>
 
@@ -24,6 +25,8 @@ int weir__io_init(struct weir__loop *loop)
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         weir__credits_init(&io->credits[queue], options->submission_limit,
                            options->submission_when_full, options->submission_wait_ns);
+    if (!(options->without_features & WEIR_FEATURE_UDP_SEGMENT) && weir__datagram_can_cut())
+        loop->ring.features |= WEIR_FEATURE_UDP_SEGMENT;
     loop->io = io;
     return 0;
 }

@@ -112,6 +112,10 @@ enum weir__op_id {
     WEIR__OP_ID_RECVMSG,
     WEIR__OP_ID_SENDMSG,
     WEIR__OP_ID_SHUTDOWN,
+    WEIR__OP_ID_SOCKETPAIR,
+    WEIR__OP_ID_RECVMMSG,
+    WEIR__OP_ID_SENDMMSG,
+    WEIR__OP_ID_MULTICAST,
     WEIR__OP_ID_RECV_MULTISHOT,
     WEIR__OP_ID_SEND_ZC,
     /* any descriptor */

@@ -3,6 +3,7 @@
 #include "io/socket.h"
 
 #include "base/clock.h"
+#include "io/control.h"
 #include "io/descriptor.h"
 
 #include <weir/descriptor.h>
@@ -132,23 +133,6 @@ ssize_t weir_send(int fd, const void *buffer, size_t bytes, int flags, int64_t d
     return transfer(WEIR__OP_ID_SEND, fd, (void *)buffer, bytes, flags, deadline_ns);
 }
 
-/* The descriptors in a message are new numbers. */
-static void forget_received(struct msghdr *message)
-{
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
-        size_t bytes = part->cmsg_len - CMSG_LEN(0);
-
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
-            int fd;
-
-            memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
-            weir__descriptor_forget(fd);
-        }
-    }
-}
-
 ssize_t weir_recvmsg(int fd, struct msghdr *message, int flags, int64_t deadline_ns)
 {
     struct weir__op op = { .fd = fd, .address = message, .flags = flags };
@@ -157,8 +141,8 @@ ssize_t weir_recvmsg(int fd, struct msghdr *message, int flags, int64_t deadline
     if (!message)
         return -EINVAL;
     result = weir__op_run(WEIR__OP_ID_RECVMSG, &op, deadline_ns);
-    if (result >= 0 && message->msg_controllen > 0)
-        forget_received(message);
+    if (result >= 0)
+        weir__control_forget_fds(message);
     return result;
 }
 

@@ -30,7 +30,8 @@ void weir__socket_prep_recv_multishot(struct weir__op *op, struct io_uring_sqe *
 void weir__socket_prep_send_zc(struct weir__op *op, struct io_uring_sqe *sqe);
 void weir__socket_prep_poll(struct weir__op *op, struct io_uring_sqe *sqe); /* flags: the events */
 
-int64_t weir__socket_call_socket(struct weir__op *op); /* other_fd: domain; mode: protocol */
+int64_t weir__socket_call_socket(struct weir__op *op);     /* other_fd: domain; mode: protocol */
+int64_t weir__socket_call_socketpair(struct weir__op *op); /* the same; address: two fds */
 int64_t weir__socket_call_bind(struct weir__op *op);
 int64_t weir__socket_call_listen(struct weir__op *op);  /* mode: backlog */
 int64_t weir__socket_call_accept(struct weir__op *op);  /* other_address: room */

@@ -107,6 +107,18 @@ int64_t weir__socket_call_socket(struct weir__op *op)
     return fd;
 }
 
+int64_t weir__socket_call_socketpair(struct weir__op *op)
+{
+    int *pair = op->address;
+    int result = weir__kernel_socketpair(op->other_fd, op->flags | SOCK_CLOEXEC, op->mode, pair);
+
+    if (result < 0)
+        return result;
+    weir__descriptor_forget(pair[0]);
+    weir__descriptor_forget(pair[1]);
+    return 0;
+}
+
 int64_t weir__socket_call_bind(struct weir__op *op)
 {
     return weir__kernel_bind(op->fd, op->address, (socklen_t)op->length);

@@ -3,6 +3,7 @@
 #include "io/attribute.h"
 #include "io/close.h"
 #include "io/copy.h"
+#include "io/datagram.h"
 #include "io/describe.h"
 #include "io/direct.h"
 #include "io/directory.h"
@@ -266,6 +267,33 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .route = WEIR__ROUTE_RING,
         .holds = WEIR__HOLDS_POLLABLE,
         .prep = weir__socket_prep_sendmsg,
+    },
+    ROW(SOCKETPAIR) = {
+        .name = "socketpair",
+        .why = "answers at once",
+        .route = WEIR__ROUTE_INLINE,
+        .call = weir__socket_call_socketpair,
+    },
+    ROW(RECVMMSG) = {
+        .name = "recvmmsg",
+        .why = "what is there, at most a MiB, in one call; the first one is recvmsg's to wait for",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_recvmmsg,
+    },
+    ROW(SENDMMSG) = {
+        .name = "sendmmsg",
+        .why = "as recvmmsg; sendmsg waits for room",
+        .route = WEIR__ROUTE_INLINE,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_sendmmsg,
+    },
+    ROW(MULTICAST) = {
+        .name = "multicast",
+        .why = "waits for the lock of the network's configuration",
+        .route = WEIR__ROUTE_POOL,
+        .holds = WEIR__HOLDS_POLLABLE,
+        .call = weir__datagram_call_multicast,
     },
     ROW(SHUTDOWN) = {
         .name = "shutdown",

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -39,7 +40,7 @@ static void doorbell_rung(struct weir__completion *completion, int result, uint3
  * no entry is free for it: then there must be no wait, since the doorbell would not be heard, and
  * what is reaped while room is made may be all that the caller waits for.
  */
-static bool arm_doorbell(struct weir__ring *ring)
+bool weir__ring_arm_doorbell(struct weir__ring *ring)
 {
     struct io_uring_sqe *sqe;
 
@@ -228,7 +229,22 @@ void weir__ring_poll(struct weir__ring *ring)
 
 void weir__ring_wait(struct weir__ring *ring, int64_t timeout_ns)
 {
-    enter(ring, arm_doorbell(ring) ? 1 : 0, timeout_ns);
+    enter(ring, weir__ring_arm_doorbell(ring) ? 1 : 0, timeout_ns);
+}
+
+int weir__ring_signal_to(struct weir__ring *ring, int event_fd)
+{
+    if (event_fd < 0)
+        return io_uring_unregister_eventfd(&ring->uring);
+    weir__ring_signal(ring, false);
+    return io_uring_register_eventfd(&ring->uring, event_fd);
+}
+
+void weir__ring_signal(struct weir__ring *ring, bool on)
+{
+    io_uring_cq_eventfd_toggle(&ring->uring, on);
+    /* The kernel marks its work, then looks at the switch; here it is the other way round. */
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 void weir__ring_doorbell(struct weir__ring *ring)

@@ -107,6 +107,18 @@ void weir__ring_poll(struct weir__ring *ring);
 void weir__ring_wait(struct weir__ring *ring, int64_t timeout_ns);
 
 /*
+ * For a ring whose thread waits elsewhere: from now on what completes is also signalled to an
+ * eventfd (-1: no more), as long as it is switched on. Returns 0 or -errno.
+ */
+int weir__ring_signal_to(struct weir__ring *ring, int event_fd);
+
+/* What completes after this is signalled, or is not. What came before must be looked for. */
+void weir__ring_signal(struct weir__ring *ring, bool on);
+
+/* Makes the doorbell heard by a ring that is not about to wait; false: poll, and try again. */
+bool weir__ring_arm_doorbell(struct weir__ring *ring);
+
+/*
  * Wakes the thread that waits in `ring`, from any thread, also one without a ring. The event counts
  * as a completion; it carries nothing.
  */

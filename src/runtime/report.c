@@ -20,6 +20,7 @@ static const struct {
     { WEIR_FEATURE_FTRUNCATE, " ftruncate", "" },
     { WEIR_FEATURE_IOWQ_LIMIT, " iowq-limit", "" },
     { WEIR_FEATURE_NO_IOWAIT, " no-iowait", "" },
+    { WEIR_FEATURE_UDP_SEGMENT, " udp-segment", "" },
     { WEIR_FEATURE_DIOALIGN, " dio-align", "" },
     { WEIR_FEATURE_BUFFER_RING, " buffer-ring", "" },
     { WEIR_FEATURE_MULTISHOT_RECV, " multishot-recv", "" },

@@ -26,6 +26,7 @@
 #include "pool/pool.h"
 #include "runtime/options.h"
 #include "runtime/report.h"
+#include "runtime/run.h"
 #include "sync/async.h"
 
 #include <weir/runtime.h>
@@ -37,52 +38,25 @@
 #include <string.h>
 
 enum {
-    WHY_BYTES = 512,
     OUTSIDER_PAUSE_NS = 10000,
     EXTRA_STACKS = 2, /* per loop: the callback task's, and a task's that ends as the next begins */
 };
 
-/* Where all loops wait for each other; whoever could not start is excused. */
-struct meeting {
-    pthread_mutex_t mutex;
-    pthread_cond_t complete;
-    unsigned expected;
-    unsigned arrived;
-    unsigned round;
-};
-
-/* One weir_run. */
-struct run {
-    struct weir__runtime runtime;
-    struct weir__stack_limits limits;
-    struct weir__loop *loops[WEIR__LOOPS_MAX];
-    pthread_t threads[WEIR__LOOPS_MAX];
-    struct meeting meeting;
-    bool own_thread_zero; /* loop 0 runs on a thread of its own */
-    struct weir__machine machine;
-    weir_task_fn *fn;
-    void *arg;
-    int result;       /* the root task's, or why there is none; written by loop 0 */
-    atomic_int error; /* the first loop that could not start */
-    pthread_mutex_t why_mutex;
-    char why[WHY_BYTES];
-};
-
-static int explain(int error, const char *why)
+int weir__run_explain(int error, const char *why)
 {
     fprintf(stderr, "weir: cannot start: %s\n", why);
     return weir__error_explain(error, "%s", why);
 }
 
 /* Under the mutex. */
-static void close_round(struct meeting *meeting)
+static void close_round(struct weir__meeting *meeting)
 {
     meeting->arrived = 0;
     meeting->round++;
     pthread_cond_broadcast(&meeting->complete);
 }
 
-static void meet(struct meeting *meeting)
+static void meet(struct weir__meeting *meeting)
 {
     unsigned round;
 
@@ -95,7 +69,7 @@ static void meet(struct meeting *meeting)
     pthread_mutex_unlock(&meeting->mutex);
 }
 
-static void excuse(struct meeting *meeting, unsigned count)
+static void excuse(struct weir__meeting *meeting, unsigned count)
 {
     pthread_mutex_lock(&meeting->mutex);
     meeting->expected -= count;
@@ -104,7 +78,7 @@ static void excuse(struct meeting *meeting, unsigned count)
     pthread_mutex_unlock(&meeting->mutex);
 }
 
-static void note_failure(struct run *run, int error, const char *why)
+static void note_failure(struct weir__run *run, int error, const char *why)
 {
     pthread_mutex_lock(&run->why_mutex);
     if (!atomic_load(&run->error)) {
@@ -149,7 +123,7 @@ static void prepare_process(void)
 }
 
 /* The root task and all it has spawned; on loop 0's main task. */
-static void run_root(struct run *run)
+static void run_root(struct weir__run *run)
 {
     struct weir_task *root = NULL;
     struct weir_spawn_options options = { .name = "root", .task = &root };
@@ -172,7 +146,7 @@ static void run_root(struct run *run)
     }
 }
 
-static void stop_loops(struct run *run)
+void weir__run_stop_loops(struct weir__run *run)
 {
     for (unsigned i = 1; i < run->runtime.loop_count; i++)
         weir__wait_fire(&run->loops[i]->main_task->wait, 0);
@@ -185,33 +159,14 @@ static void wait_for_outsiders(struct weir__runtime *runtime)
         weir__clock_sleep(OUTSIDER_PAUSE_NS);
 }
 
-static void serve(struct run *run, unsigned index)
-{
-    struct weir__loop *loop = run->loops[index];
-
-    if (index == 0) {
-        run_root(run);
-        stop_loops(run);
-    } else {
-        weir__wait_park(&loop->main_task->wait, INT64_MAX, WEIR__PARK_RELEASE);
-    }
-    weir__async_stop(loop);
-    weir__io_stop(loop);
-    meet(&run->meeting);
-    wait_for_outsiders(&run->runtime);
-    weir__net_term(loop);
-    weir__io_term(loop);
-    weir__loop_term(loop);
-}
-
-static int start_loop(struct run *run, unsigned index, char *why)
+static int start_loop(struct weir__run *run, unsigned index, char *why)
 {
     struct weir__loop *loop = run->loops[index];
     int error;
 
     if (run->runtime.report.pinned || run->machine.restricted)
         weir__machine_bind(&run->machine, run->runtime.report.pinned ? (int)index : -1);
-    error = weir__loop_init(loop, &run->runtime, index, &run->limits, why, WHY_BYTES);
+    error = weir__loop_init(loop, &run->runtime, index, &run->limits, why, WEIR__WHY_BYTES);
     if (error < 0)
         return error;
     error = weir__io_init(loop);
@@ -221,56 +176,116 @@ static int start_loop(struct run *run, unsigned index, char *why)
             weir__io_term(loop);
     }
     if (error < 0) {
-        snprintf(why, WHY_BYTES, "out of memory for a loop's own structures");
+        snprintf(why, WEIR__WHY_BYTES, "out of memory for a loop's own structures");
         weir__loop_term(loop);
         return error;
     }
-    weir__wait_begin(&loop->main_task->wait);
+    if (index > 0) /* until it is told to stop, maybe before it parks for that */
+        weir__wait_begin(&loop->main_task->wait);
     return 0;
 }
 
-static void run_loop(struct run *run, unsigned index)
+/* Whoever cannot start comes too: all start, or none. */
+int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow_thread *overflow)
 {
-    struct weir__overflow_thread overflow = { 0 };
-    bool handles_overflow = !run->runtime.options.no_overflow_handler;
-    char why[WHY_BYTES];
+    char why[WEIR__WHY_BYTES];
     int error;
 
-    if (handles_overflow)
-        weir__overflow_thread_enter(&overflow);
+    if (!run->runtime.options.no_overflow_handler)
+        weir__overflow_thread_enter(overflow);
     error = start_loop(run, index, why);
     if (error < 0)
         note_failure(run, error, why);
     meet(&run->meeting);
-    if (!atomic_load(&run->error)) {
-        serve(run, index);
-    } else if (error >= 0) {
+    if (!atomic_load(&run->error))
+        return 0;
+    if (error >= 0) {
         weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }
-    if (handles_overflow)
-        weir__overflow_thread_leave(&overflow);
+    if (!run->runtime.options.no_overflow_handler)
+        weir__overflow_thread_leave(overflow);
+    return atomic_load(&run->error);
 }
 
-/* Loop 0 on the caller's thread, which gets its CPUs and signals back. */
-static void run_loop_here(struct run *run)
+void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflow_thread *overflow)
 {
-    struct weir__pipe_shield shield;
-    cpu_set_t cpus;
-    bool bound = run->runtime.report.pinned || run->machine.restricted;
+    struct weir__loop *loop = run->loops[index];
 
-    if (bound)
-        bound = pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus) == 0;
-    weir__thread_shield_pipe(&shield);
-    run_loop(run, 0);
-    weir__thread_unshield_pipe(&shield);
-    if (bound)
-        pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+    weir__async_stop(loop);
+    weir__io_stop(loop);
+    meet(&run->meeting);
+    wait_for_outsiders(&run->runtime);
+    weir__net_term(loop);
+    weir__io_term(loop);
+    weir__loop_term(loop);
+    if (!run->runtime.options.no_overflow_handler)
+        weir__overflow_thread_leave(overflow);
+}
+
+/* The thread gets its CPUs and signals back. */
+static void restore_guest(const struct weir__run_guest *guest)
+{
+    weir__thread_unshield_pipe(&guest->shield);
+    if (guest->bound)
+        pthread_setaffinity_np(pthread_self(), sizeof guest->cpus, &guest->cpus);
+}
+
+int weir__run_enter_guest(struct weir__run *run, struct weir__run_guest *guest)
+{
+    int error;
+
+    *guest = (struct weir__run_guest){ 0 };
+    if (run->runtime.report.pinned || run->machine.restricted)
+        guest->bound =
+            pthread_getaffinity_np(pthread_self(), sizeof guest->cpus, &guest->cpus) == 0;
+    weir__thread_shield_pipe(&guest->shield);
+    error = weir__run_enter(run, 0, &guest->overflow);
+    if (error < 0)
+        restore_guest(guest);
+    return error;
+}
+
+void weir__run_leave_guest(struct weir__run *run, struct weir__run_guest *guest)
+{
+    weir__run_leave(run, 0, &guest->overflow);
+    restore_guest(guest);
+}
+
+/* What a loop does between its start and its end. */
+static void serve(struct weir__run *run, unsigned index)
+{
+    if (index == 0) {
+        run_root(run);
+        weir__run_stop_loops(run);
+    } else {
+        weir__wait_park(&run->loops[index]->main_task->wait, INT64_MAX, WEIR__PARK_RELEASE);
+    }
+}
+
+static void run_loop(struct weir__run *run, unsigned index)
+{
+    struct weir__overflow_thread overflow = { 0 };
+
+    if (weir__run_enter(run, index, &overflow) < 0)
+        return;
+    serve(run, index);
+    weir__run_leave(run, index, &overflow);
+}
+
+static void run_loop_here(struct weir__run *run)
+{
+    struct weir__run_guest guest;
+
+    if (weir__run_enter_guest(run, &guest) < 0)
+        return;
+    serve(run, 0);
+    weir__run_leave_guest(run, &guest);
 }
 
 struct thread_arg {
-    struct run *run;
+    struct weir__run *run;
     unsigned index;
 };
 
@@ -286,7 +301,7 @@ static void *loop_thread(void *arg)
     return NULL;
 }
 
-static int start_thread(struct run *run, unsigned index)
+static int start_thread(struct weir__run *run, unsigned index)
 {
     struct thread_arg *arg = weir__memory_alloc(NULL, sizeof *arg);
     int error;
@@ -300,30 +315,31 @@ static int start_thread(struct run *run, unsigned index)
     return error;
 }
 
-static void run_loops(struct run *run)
+void weir__run_start_threads(struct weir__run *run)
 {
-    unsigned first = run->own_thread_zero ? 0 : 1;
     unsigned count = run->runtime.loop_count;
-    unsigned started = first;
     int error = 0;
 
-    while (started < count && error >= 0) {
-        error = start_thread(run, started);
-        started += error >= 0;
+    run->thread_end = run->thread_first;
+    while (run->thread_end < count && error >= 0) {
+        error = start_thread(run, run->thread_end);
+        run->thread_end += error >= 0;
     }
     if (error < 0) {
         note_failure(run, error, "pthread_create: no thread for a loop; raise ulimit -u");
-        excuse(&run->meeting, count - started);
+        excuse(&run->meeting, count - run->thread_end);
     }
-    if (!run->own_thread_zero)
-        run_loop_here(run);
-    for (unsigned i = first; i < started; i++)
+}
+
+void weir__run_join_threads(struct weir__run *run)
+{
+    for (unsigned i = run->thread_first; i < run->thread_end; i++)
         pthread_join(run->threads[i], NULL);
 }
 
 static atomic_bool pinned_once; /* some runtime of this process has its loops pinned */
 
-static void fill_report(struct run *run)
+static void fill_report(struct weir__run *run)
 {
     const struct weir_options *options = &run->runtime.options;
     bool *pinned = &run->runtime.report.pinned;
@@ -347,7 +363,7 @@ int weir_runtime_report(struct weir_report *report)
     return 0;
 }
 
-static int create_loops(struct run *run)
+static int create_loops(struct weir__run *run)
 {
     struct weir__stack_options stacks = {
         .stack_bytes = run->runtime.options.stack_bytes,
@@ -368,16 +384,15 @@ static int create_loops(struct run *run)
     return error;
 }
 
-static void destroy_loops(struct run *run)
+static void destroy_loops(struct weir__run *run)
 {
     for (unsigned i = 0; i < run->runtime.loop_count; i++)
         weir__memory_free(run->loops[i]);
 }
 
-/* From valid options to the end of all loops. */
-static int run_all(struct run *run)
+/* Memory, pools, handlers: what the loops need. */
+static int prepare(struct weir__run *run)
 {
-    bool handles_overflow = !run->runtime.options.no_overflow_handler;
     int error = create_loops(run);
 
     if (error < 0)
@@ -391,23 +406,11 @@ static int run_all(struct run *run)
     error = weir__resolver_create(&run->runtime.resolver, &run->runtime.options);
     if (error < 0)
         goto destroy_cpu_pool;
-    if (handles_overflow)
+    if (!run->runtime.options.no_overflow_handler)
         error = weir__overflow_install(current_stack);
-    if (error < 0)
-        goto destroy_resolver;
-    run_loops(run);
-    if (handles_overflow)
-        weir__overflow_uninstall();
-    weir__resolver_destroy(run->runtime.resolver);
-    weir__pool_destroy(run->runtime.cpu_pool);
-    weir__pool_destroy(run->runtime.pool);
-    destroy_loops(run);
-    error = atomic_load(&run->error);
     if (error >= 0)
-        error = run->result;
-    return run->why[0] ? explain(error, run->why) : error;
+        return 0;
 
-destroy_resolver:
     weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
     weir__pool_destroy(run->runtime.cpu_pool);
@@ -415,59 +418,101 @@ destroy_pool:
     weir__pool_destroy(run->runtime.pool);
 destroy_loops:
     destroy_loops(run);
-    return explain(error, error == -EAGAIN
-                              ? "pthread_create: no thread for the pool; raise ulimit -u"
-                              : "out of memory for the loops' and the pool's structures");
+    return weir__run_explain(error, error == -EAGAIN
+                                        ? "pthread_create: no thread for the pool; raise ulimit -u"
+                                        : "out of memory for the loops' and the pool's structures");
 }
 
-static int start(weir_task_fn *fn, void *arg, const struct weir_options *options, bool own_thread)
+static void configure(struct weir__run *run, bool own_thread)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    char why[WHY_BYTES];
-    struct run *run;
-    int error;
-
-    if (!fn)
-        return explain(-EINVAL, "weir_run was given no function");
-    if (weir__loop_current)
-        return explain(-EDEADLK, "weir_run was called from a task; spawn a task instead");
-    if (weir__loop_forked)
-        return explain(-EOWNERDEAD, "weir_run was called in a forked child, which may only exec");
-    error = weir__memory_init();
-    if (error < 0)
-        return explain(error, weir__memory_error());
-    pthread_once(&once, prepare_process);
-    run = weir__memory_zalloc(NULL, sizeof *run);
-    if (!run)
-        return explain(-ENOMEM, "out of memory for the runtime's own structures");
-    run->fn = fn;
-    run->arg = arg;
-    run->own_thread_zero = own_thread;
+    run->thread_first = own_thread ? 0 : 1;
+    run->runtime.loops = run->loops;
+    run->runtime.loop_count = run->runtime.options.loop_count;
+    run->meeting.expected = run->runtime.loop_count;
     pthread_mutex_init(&run->why_mutex, NULL);
     pthread_mutex_init(&run->meeting.mutex, NULL);
     pthread_cond_init(&run->meeting.complete, NULL);
+    fill_report(run);
+}
+
+int weir__run_create(struct weir__run **out, const struct weir_options *options, bool own_thread)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char why[WEIR__WHY_BYTES];
+    struct weir__run *run;
+    int error;
+
+    if (weir__loop_current)
+        return weir__run_explain(-EDEADLK, "weir_run was called from a task; spawn a task instead");
+    if (weir__loop_forked)
+        return weir__run_explain(-EOWNERDEAD,
+                                 "weir_run was called in a forked child, which may only exec");
+    error = weir__memory_init();
+    if (error < 0)
+        return weir__run_explain(error, weir__memory_error());
+    pthread_once(&once, prepare_process);
+    run = weir__memory_zalloc(NULL, sizeof *run);
+    if (!run)
+        return weir__run_explain(-ENOMEM, "out of memory for the runtime's own structures");
     weir__machine_read(&run->machine);
     error = weir__options_fill(&run->runtime.options, options, &run->machine, !own_thread, why,
                                sizeof why);
     if (error < 0) {
-        explain(error, why);
+        weir__run_explain(error, why);
     } else {
-        run->runtime.loops = run->loops;
-        run->runtime.loop_count = run->runtime.options.loop_count;
-        run->meeting.expected = run->runtime.loop_count;
-        fill_report(run);
-        error = run_all(run);
+        configure(run, own_thread);
+        error = prepare(run);
     }
+    if (error < 0)
+        weir__memory_free(run);
+    else
+        *out = run;
+    return error;
+}
+
+int weir__run_destroy(struct weir__run *run)
+{
+    int error = atomic_load(&run->error);
+
+    if (!run->runtime.options.no_overflow_handler)
+        weir__overflow_uninstall();
+    weir__resolver_destroy(run->runtime.resolver);
+    weir__pool_destroy(run->runtime.cpu_pool);
+    weir__pool_destroy(run->runtime.pool);
+    destroy_loops(run);
+    if (error >= 0)
+        error = run->result;
+    if (run->why[0])
+        weir__run_explain(error, run->why);
     weir__memory_free(run);
     return error;
 }
 
+static int run_all(weir_task_fn *fn, void *arg, const struct weir_options *options, bool own_thread)
+{
+    struct weir__run *run;
+    int error;
+
+    if (!fn)
+        return weir__run_explain(-EINVAL, "weir_run was given no function");
+    error = weir__run_create(&run, options, own_thread);
+    if (error < 0)
+        return error;
+    run->fn = fn;
+    run->arg = arg;
+    weir__run_start_threads(run);
+    if (!own_thread)
+        run_loop_here(run);
+    weir__run_join_threads(run);
+    return weir__run_destroy(run);
+}
+
 int weir_run(weir_task_fn *fn, void *arg, const struct weir_options *options)
 {
-    return start(fn, arg, options, true);
+    return run_all(fn, arg, options, true);
 }
 
 int weir_run_on_this_thread(weir_task_fn *fn, void *arg, const struct weir_options *options)
 {
-    return start(fn, arg, options, false);
+    return run_all(fn, arg, options, false);
 }

@@ -223,6 +223,54 @@ static int64_t call_sendmsg(struct world *world, enum how how, int64_t deadline_
     return weir_sendmsg(sender(world, how), &message, 0, deadline_ns);
 }
 
+static int64_t call_socketpair(struct world *world, enum how how, int64_t deadline_ns)
+{
+    int pair[2];
+    int result = weir_socketpair(how == FAIL ? AF_INET : AF_UNIX, SOCK_STREAM, 0, pair);
+
+    (void)world;
+    (void)deadline_ns;
+    if (result >= 0) {
+        plain_close(pair[0]);
+        plain_close(pair[1]);
+    }
+    return result;
+}
+
+static int64_t call_many(struct world *world, enum how how, int64_t deadline_ns,
+                         int (*many)(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                                     int64_t deadline_ns))
+{
+    char byte = 'x';
+    struct iovec vector = { &byte, 1 };
+    struct mmsghdr message = { .msg_hdr = { .msg_iov = &vector, .msg_iovlen = 1 } };
+    int result =
+        many(how == FAIL ? world->file_plain : world->talking[0], &message, 1, 0, deadline_ns);
+
+    return result < 0 ? result : 0;
+}
+
+static int64_t call_recvmmsg(struct world *world, enum how how, int64_t deadline_ns)
+{
+    return call_many(world, how, deadline_ns, weir_recvmmsg);
+}
+
+static int64_t call_sendmmsg(struct world *world, enum how how, int64_t deadline_ns)
+{
+    return call_many(world, how, deadline_ns, weir_sendmmsg);
+}
+
+static int64_t call_multicast(struct world *world, enum how how, int64_t deadline_ns)
+{
+    int fd = known(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    int result =
+        weir_multicast_join(fd, "239.255.7.7", how == FAIL ? "missing" : "lo", deadline_ns);
+
+    (void)world;
+    plain_close(fd);
+    return result;
+}
+
 static int64_t call_shutdown(struct world *world, enum how how, int64_t deadline_ns)
 {
     int pair[2];
@@ -401,6 +449,10 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_SEND] = FIXTURE(call_send, -EPIPE, RING),
     [WEIR__OP_ID_RECVMSG] = FIXTURE(call_recvmsg, -ENOTSOCK, RING),
     [WEIR__OP_ID_SENDMSG] = FIXTURE(call_sendmsg, -EPIPE, RING),
+    [WEIR__OP_ID_SOCKETPAIR] = FIXTURE(call_socketpair, -EOPNOTSUPP, INLINE, .no_deadline = true),
+    [WEIR__OP_ID_RECVMMSG] = FIXTURE(call_recvmmsg, -ENOTSOCK, INLINE),
+    [WEIR__OP_ID_SENDMMSG] = FIXTURE(call_sendmmsg, -ENOTSOCK, INLINE),
+    [WEIR__OP_ID_MULTICAST] = FIXTURE(call_multicast, -ENODEV, POOL),
     [WEIR__OP_ID_SHUTDOWN] = FIXTURE(call_shutdown, -ENOTSOCK, INLINE, .no_deadline = true),
     [WEIR__OP_ID_READ] = FIXTURE(call_read, -EBADF, RING),
     [WEIR__OP_ID_WRITE] = FIXTURE(call_write, -EPIPE, RING),

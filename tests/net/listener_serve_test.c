@@ -131,6 +131,44 @@ static void test_no_room_for_a_task(void **state)
     run_and_count_fds(refused_body, NULL, &four);
 }
 
+/* Without memory: no server, and a connection waits for the memory of its task. */
+static int memory_body(void *arg)
+{
+    struct server server;
+    int64_t error = -ENOMEM;
+    int client;
+
+    (void)arg;
+    for (long count = 1; error == -ENOMEM; count++) {
+        server_open(&server, NULL);
+        CHECK_EQUAL(weir_listener_stop(server.listener, WEIR_NOW), 0);
+        weir__memory_fail_after(count);
+        error = weir_listener_serve(server.listener, echo, &server);
+        weir__memory_fail_after(-1);
+        CHECK_EQUAL(weir_listener_close(server.listener), 0);
+    }
+    CHECK_EQUAL(error, 0);
+    server_start(&server, NULL);
+    client = client_of(&server);
+    talk(client);
+    CHECK_EQUAL(weir_close(client), 0);
+    weir__sched_settle();
+    client = client_of(&server);
+    weir__memory_fail_after(1); /* what its task gets */
+    talk(client);
+    weir__memory_fail_after(-1);
+    CHECK_EQUAL(weir_close(client), 0);
+    CHECK_EQUAL(stats_now(&server).refused, 0);
+    CHECK_EQUAL(server_stop(&server, WEIR_FOREVER), 0);
+    return 0;
+}
+
+static void test_without_memory(void **state)
+{
+    (void)state;
+    run_and_count_fds(memory_body, NULL, &one_loop);
+}
+
 /* A stop while a connection waits for its task: there is none to be had, and it is closed. */
 static int stop_refused_body(void *arg)
 {
@@ -411,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_serve),
         cmocka_unit_test(test_bound_on_connections),
         cmocka_unit_test(test_no_room_for_a_task),
+        cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_stop_without_room),
         cmocka_unit_test(test_hand_over),
         cmocka_unit_test(test_per_loop),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Listeners: accepting from one socket and several, what a cancel, a deadline, a close and a lack
  * of descriptors do to it. No connection and no descriptor is ever lost. */
+#include "base/memory.h"
 #include "io/fixture.h"
 
 #include "io/spare.h"
@@ -456,6 +457,31 @@ static void test_accept_races(void **state)
     run_and_count_fds(race_body, &one_loop);
 }
 
+/* Whichever allocation fails, nothing is left behind. */
+static int memory_body(void *arg)
+{
+    const struct weir_listener_options per_loop = { .spread = WEIR_LISTENER_PER_LOOP };
+    struct weir_listener *listener = NULL;
+    int error = -ENOMEM;
+
+    (void)arg;
+    for (long count = 1; error == -ENOMEM; count++) {
+        weir__memory_fail_after(count);
+        error = weir_listener_open(&listener, "127.0.0.1:0", &per_loop);
+        CHECK(error == -ENOMEM || count > 3);
+    }
+    weir__memory_fail_after(-1);
+    CHECK_EQUAL(error, 0);
+    CHECK_EQUAL(weir_listener_close(listener), 0);
+    return 0;
+}
+
+static void test_without_memory(void **state)
+{
+    (void)state;
+    run_and_count_fds(memory_body, &two_loops);
+}
+
 static int options_body(void *arg)
 {
     struct weir_listener *listener;
@@ -497,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_pause_without_descriptors),
         cmocka_unit_test(test_close_ends_a_pause),
         cmocka_unit_test(test_accept_races),
+        cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_options),
     };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Resolving: what needs nobody, what is kept, equal questions, callers that leave, bounds, and a
  * runtime that ends while a question is asked. */
+#include "base/memory.h"
 #include "net/names.h"
 
 struct ask {
@@ -327,6 +328,35 @@ static void test_bounds_of_the_queue(void **state)
     assert_int_equal(test_run(bound_body, &refuses, &options), 0);
 }
 
+/* Without memory there is no answer now, and the place in the queue is free again. */
+static int memory_body(void *arg)
+{
+    (void)arg;
+    CHECK_EQUAL(resolve("first", WEIR_FOREVER), 2); /* the thread is there */
+    for (int i = 0; i < 3; i++) {
+        weir__memory_fail_after(1);
+        CHECK_EQUAL(resolve("a", WEIR_FOREVER), -ENOMEM); /* the question */
+        weir__memory_fail_after(2);
+        CHECK_EQUAL(resolve("a", WEIR_FOREVER), -ENOMEM); /* the addresses, on the thread */
+    }
+    weir__memory_fail_after(-1);
+    CHECK_EQUAL(resolve("a", WEIR_FOREVER), 2);
+    return 0;
+}
+
+static void test_without_memory(void **state)
+{
+    const struct weir_options narrow = {
+        .loop_count = 1,
+        .resolve_threads_max = 1,
+        .resolve_queue_limit = 1,
+        .resolve_when_full = WEIR_WHEN_FULL_REFUSE,
+    };
+
+    (void)state;
+    assert_int_equal(test_run(memory_body, NULL, &narrow), 0);
+}
+
 /* The runtime ends while two threads are in getaddrinfo, a third has just answered. */
 static int end_body(void *arg)
 {
@@ -440,6 +470,7 @@ int main(void)
         WITH_NAMES(test_equal_questions),
         WITH_NAMES(test_callers_leave),
         WITH_NAMES(test_bounds_of_the_queue),
+        WITH_NAMES(test_without_memory),
         WITH_NAMES(test_runtime_ends_meanwhile),
         WITH_NAMES(test_callers_at_random),
         cmocka_unit_test(test_the_system_resolver),

@@ -3,6 +3,7 @@
 #ifndef WEIR_TESTS_NET_SERVER_H
 #define WEIR_TESTS_NET_SERVER_H
 
+#include "base/memory.h"
 #include "io/fixture.h"
 
 enum { ADDRESS_BYTES = 160, LOOPS = 2 };

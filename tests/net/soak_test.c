@@ -49,6 +49,7 @@ static struct {
     long connection_count;
     int64_t seconds; /* how long after warm-up; 0: until `visits_wanted` */
     long visits_wanted;
+    bool by_stream;        /* the server reads and writes by weir_stream */
     uint32_t pause_us;     /* at most, between two messages */
     _Atomic long open_now; /* connections of visitors */
     _Atomic long arrived;  /* visitors that have connected for the first time */
@@ -74,15 +75,33 @@ static int echo(void *arg)
     return 0;
 }
 
+static int echo_by_stream(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    struct weir_stream *stream;
+    char bytes[MESSAGE_BYTES];
+    ssize_t count;
+
+    if (!CHECK_EQUAL(weir_stream_open(&stream, fd, NULL), 0))
+        return weir_close(fd);
+    while ((count = weir_stream_read(stream, bytes, sizeof bytes, weir_in_seconds(PATIENCE_S))) > 0)
+        if (weir_stream_write(stream, bytes, (size_t)count, weir_in_seconds(PATIENCE_S)) < 0)
+            break;
+    CHECK(count != -ETIME);
+    CHECK(weir_stream_close(stream, weir_in_seconds(PATIENCE_S)) != -ETIME);
+    return 0;
+}
+
 static int serve(void *arg)
 {
     int listener = *(int *)arg, fd;
+    weir_task_fn *serve_client = soak.by_stream ? echo_by_stream : echo;
     struct weir_scope *clients;
 
     CHECK_EQUAL(weir_scope_create(&clients, WEIR_SCOPE_SUPERVISE, NULL), 0);
     while ((fd = weir_accept(listener, NULL, NULL, 0, WEIR_FOREVER)) != -ECANCELED)
         if (CHECK(fd >= 0))
-            CHECK_EQUAL(weir_spawn(clients, echo, (void *)(intptr_t)fd, NULL), 0);
+            CHECK_EQUAL(weir_spawn(clients, serve_client, (void *)(intptr_t)fd, NULL), 0);
     weir_shield_enter();
     CHECK_EQUAL(weir_scope_join(clients, weir_in_seconds(PATIENCE_S)), 0);
     weir_shield_leave();
@@ -269,8 +288,9 @@ static void check_growth(const struct sample *first, const struct sample *last)
     CHECK(TEST_SANITIZED || last->rss <= first->rss + slack_bytes);
     CHECK(last->counters[WEIR_STACK_BYTES_NOW] <= stacks_before);
     /* A peak of tasks that was never reached before may need some more: never a share of the
-     * messages. */
-    CHECK(last->allocations - first->allocations <= (unsigned long)soak.connection_count / 10 + 10);
+     * messages. A stream is made for each connection. */
+    CHECK(soak.by_stream ||
+          last->allocations - first->allocations <= (unsigned long)soak.connection_count / 10 + 10);
 }
 
 static void watch(void)
@@ -299,6 +319,7 @@ static int run_soak(void *arg)
     socklen_t bytes = sizeof soak.address;
     struct weir_scope *visits;
     struct weir_task *server;
+    struct sample end;
     int listener = weir_listen_at("127.0.0.1:0", NULL);
 
     (void)arg;
@@ -320,6 +341,8 @@ static int run_soak(void *arg)
     CHECK_EQUAL(atomic_load(&soak.open_now), 0);
     weir_task_cancel(server);
     CHECK_EQUAL(weir_join(server, NULL, weir_in_seconds(PATIENCE_S)), 0);
+    take_sample(&end);
+    CHECK_EQUAL(end.counters[WEIR_RECEIVE_BUFFERS_NOW], 0);
     CHECK_EQUAL(weir_close(listener), 0);
     free(visitors);
     return 0;
@@ -345,12 +368,13 @@ static long connections_that_fit(long wanted)
     return ((long)limit.rlim_cur - SPARE_FDS) / 2;
 }
 
-static void test_nothing_grows(void **state)
+static void run(bool by_stream)
 {
     struct weir_options options = { .loop_count = 2 };
     int tier = test_tier(), fds;
 
-    (void)state;
+    memset(&soak, 0, sizeof soak);
+    soak.by_stream = by_stream;
     soak.connection_count = connections_that_fit(test_rounds(200, 10000, 10000));
     soak.seconds = (const int[]){ 0, 60, 600 }[tier];
     soak.visits_wanted = test_rounds(5000, 0, 0);
@@ -362,10 +386,23 @@ static void test_nothing_grows(void **state)
         assert_true(atomic_load(&soak.by_ending[i]) > 0);
 }
 
+static void test_nothing_grows(void **state)
+{
+    (void)state;
+    run(false);
+}
+
+static void test_nothing_grows_with_streams(void **state)
+{
+    (void)state;
+    run(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_grows),
+        cmocka_unit_test(test_nothing_grows_with_streams),
     };
 
     return cmocka_run_group_tests_name("net/soak", tests, NULL, NULL);

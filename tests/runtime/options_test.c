@@ -41,6 +41,9 @@ static void test_zero_means_default(void **state)
     assert_int_equal(options.pool_queue_limit, 1024);
     assert_int_equal(options.cpu_threads, 4);
     assert_int_equal(options.cpu_queue_limit, 1024);
+    assert_int_equal(options.resolve_threads_max, 8);
+    assert_int_equal(options.resolve_answers, 1024);
+    assert_true(options.resolve_ttl_ns == 60 * INT64_C(1000000000));
 }
 
 static void test_what_was_given_stays(void **state)
@@ -101,6 +104,10 @@ static const struct {
     { "cpu_threads", { .cpu_threads = 1025 } },
     { "cpu_queue_limit", { .cpu_queue_limit = UINT32_MAX } },
     { "cpu_when_full", { .cpu_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
+    { "resolve_threads_max", { .resolve_threads_max = 1025 } },
+    { "resolve_threads_min", { .resolve_threads_min = 9 } },
+    { "resolve_when_full", { .resolve_when_full = WEIR_WHEN_FULL_EXPIRE + 1 } },
+    { "resolve_wait_ns", { .resolve_wait_ns = -1 } },
     { "cpu_wait_ns", { .cpu_wait_ns = -1 } },
     { "loop_cpus", { .loop_cpus = "" } },
     { "loop_cpus", { .loop_cpus = "all" } },
