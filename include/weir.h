@@ -52,6 +52,7 @@
 #include <weir/ticker.h>
 #include <weir/trace.h>
 #include <weir/unix.h>
+#include <weir/watch.h>
 #include <weir/whole.h>
 
 #endif

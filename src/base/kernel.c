@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -486,6 +487,21 @@ int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_a
 {
     return -posix_spawnp(pid, program, actions, attributes, (char *const *)argv,
                          (char *const *)env);
+}
+
+int weir__kernel_inotify_init(void)
+{
+    return or_error(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+}
+
+int weir__kernel_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    return or_error(inotify_add_watch(fd, path, mask));
+}
+
+int weir__kernel_inotify_remove(int fd, int id)
+{
+    return or_error(inotify_rm_watch(fd, id));
 }
 
 int weir__kernel_signalfd(const sigset_t *signals)

@@ -131,10 +131,13 @@ int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
 int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
 
-/* Processes. */
+/* Processes, signals, watches. */
 int weir__kernel_spawn(pid_t *pid, const char *program, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes, const char *const *argv,
-                       const char *const *env);     /* posix_spawnp */
+                       const char *const *env); /* posix_spawnp */
+int weir__kernel_inotify_init(void);            /* close-on-exec, non-blocking */
+int weir__kernel_inotify_add(int fd, const char *path, uint32_t mask);
+int weir__kernel_inotify_remove(int fd, int id);
 int weir__kernel_signalfd(const sigset_t *signals); /* close-on-exec, non-blocking */
 int weir__kernel_pidfd_open(pid_t pid);
 int weir__kernel_pidfd_kill(int pid_fd, int signo);

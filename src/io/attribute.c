@@ -4,15 +4,73 @@
 #include "io/attribute.h"
 
 #include "base/kernel.h"
+#include "io/descriptor.h"
 
 #include <weir/attribute.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* Of an open file on a local disk, or in memory. */
+static int64_t attempt_open_file(struct weir__op *op)
+{
+    enum weir__fd_kind kind = weir__descriptor_kind(op->fd);
+
+    if (kind != WEIR__FD_DISK && kind != WEIR__FD_DIRECT && kind != WEIR__FD_MEMORY)
+        return -EAGAIN;
+    return weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode,
+                              op->other_address);
+}
+
+/* Of what the dentry cache knows, on a local disk: as open.c, for the same reasons. */
+int64_t weir__attribute_attempt_statx(struct weir__op *op)
+{
+    const int known_flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+    int look = O_PATH | O_CLOEXEC | (op->flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
+    struct statx *result = op->other_address;
+    const char *path = op->address;
+    int fd, error;
+
+    if (!*path)
+        return op->flags & AT_EMPTY_PATH ? attempt_open_file(op) : -EAGAIN;
+    if (op->flags & ~known_flags)
+        return -EAGAIN;
+    fd = weir__kernel_open_cached(op->fd, path, look);
+    if (fd < 0)
+        return -EAGAIN; /* whatever it is, the pool's try decides */
+    error =
+        weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, (unsigned)op->mode, result);
+    weir__kernel_close(fd);
+    if (error < 0 || !weir__descriptor_is_local(result->stx_dev_major, result->stx_dev_minor))
+        return -EAGAIN;
+    return 0;
+}
+
+/* The next look at this device may be inline. */
+static void learn_device(const struct weir__op *op)
+{
+    const struct statx *result = op->other_address;
+    int fd;
+
+    if (!result->stx_dev_major ||
+        weir__descriptor_is_local(result->stx_dev_major, result->stx_dev_minor))
+        return;
+    fd = weir__kernel_openat(op->fd, op->address, O_PATH | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    weir__descriptor_learn_device(fd);
+    weir__kernel_close(fd);
+}
 
 int64_t weir__attribute_call_statx(struct weir__op *op)
 {
-    return weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode,
-                              op->other_address);
+    int result =
+        weir__kernel_statx(op->fd, op->address, op->flags, (unsigned)op->mode, op->other_address);
+
+    if (result >= 0)
+        learn_device(op);
+    return result;
 }
 
 int weir_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *result,

@@ -6,6 +6,8 @@
 
 #include "io/op.h"
 
+/* What is in memory of a local disk is told at once. */
+int64_t weir__attribute_attempt_statx(struct weir__op *op);
 int64_t weir__attribute_call_statx(struct weir__op *op); /* mode: mask; other_address: result */
 int64_t weir__attribute_call_statfs(struct weir__op *op);
 int64_t weir__attribute_call_fstatfs(struct weir__op *op);

@@ -110,5 +110,7 @@ int weir_describe(int fd, struct weir_description *about, int64_t deadline_ns)
 
     if (!about)
         return -EINVAL;
+    if (fd < 0)
+        return -EBADF;
     return (int)weir__op_run(WEIR__OP_ID_DESCRIBE, &op, deadline_ns);
 }

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 enum {
@@ -208,6 +209,43 @@ static enum weir__fd_kind kind_by_file_system(uint64_t magic, int open_flags)
     }
 }
 
+/* A few devices, each where its number says. 0: none; a number is major (32) | minor (32). */
+enum { DEVICE_SLOTS = 64 };
+static _Atomic uint64_t devices[DEVICE_SLOTS];
+
+static _Atomic uint64_t *slot_of(uint64_t device)
+{
+    return &devices[(device ^ device >> 32) % DEVICE_SLOTS];
+}
+
+bool weir__descriptor_is_local(unsigned major_number, unsigned minor_number)
+{
+    uint64_t device = (uint64_t)major_number << 32 | minor_number;
+
+    /* relaxed: a fact about the device, not about memory. Major 0 stands for file systems without a
+     * device of their own, whose numbers are used again: never noted */
+    return major_number && atomic_load_explicit(slot_of(device), memory_order_relaxed) == device;
+}
+
+/* A device may get another file system: then what was noted is taken back. */
+static void note_device(dev_t number, enum weir__fd_kind kind)
+{
+    uint64_t device = (uint64_t)major(number) << 32 | minor(number);
+    bool local = kind == WEIR__FD_DISK || kind == WEIR__FD_DIRECT;
+
+    if (local != weir__descriptor_is_local(major(number), minor(number)))
+        atomic_store_explicit(slot_of(device), local ? device : 0, memory_order_relaxed);
+}
+
+void weir__descriptor_learn_device(int fd)
+{
+    struct statfs file_system;
+    struct stat file;
+
+    if (weir__kernel_fstat(fd, &file) >= 0 && weir__kernel_fstatfs(fd, &file_system) >= 0)
+        note_device(file.st_dev, kind_by_file_system((uint64_t)file_system.f_type, 0));
+}
+
 /* What direct I/O on the file needs. */
 static void learn_direct(struct entry *entry, int fd, int open_flags, unsigned features)
 {
@@ -240,6 +278,7 @@ int weir__descriptor_learn(int fd, unsigned features)
         if (error < 0)
             return error;
         kind = kind_by_file_system((uint64_t)file_system.f_type, open_flags);
+        note_device(file.st_dev, kind);
     } else if (S_ISBLK(file.st_mode)) {
         kind = open_flags & O_DIRECT ? WEIR__FD_DIRECT : WEIR__FD_DISK;
     } else if (S_ISDIR(file.st_mode)) {

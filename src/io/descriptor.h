@@ -50,6 +50,12 @@ int weir__descriptor_is_stream(int fd);
  * block: fstat on a remote file system does. 0 or -errno. */
 int weir__descriptor_learn(int fd, unsigned features);
 
+/* Whether a device (major and minor number) was seen to hold a local file system of a known kind:
+ * then what the kernel has in memory of it answers at once. Learned with its files, or for the
+ * sake of it. */
+bool weir__descriptor_is_local(unsigned major_number, unsigned minor_number);
+void weir__descriptor_learn_device(int fd);
+
 /* What is known of direct I/O on `fd`. */
 struct weir__direct_facts {
     unsigned memory_bytes; /* alignment; powers of two */

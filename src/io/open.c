@@ -19,8 +19,8 @@
 /* What makes or empties files goes to the disk; with O_PATH nothing is opened at all. */
 enum { POOL_FLAGS = O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) };
 
-/* Whether a path is at hand and leads to what opens at once. Device 0 stands for file systems
- * without a disk of their own: remote, stacked or in user space, which may ask anybody. */
+/* Whether a path is at hand and leads to what opens at once: on a local disk, and not remote,
+ * stacked or in user space, where anybody may be asked. */
 static bool at_hand(const struct weir__op *op)
 {
     int look = O_PATH | O_CLOEXEC | (op->flags & (O_NOFOLLOW | O_DIRECTORY));
@@ -33,7 +33,7 @@ static bool at_hand(const struct weir__op *op)
     error = weir__kernel_statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &file);
     weir__kernel_close(fd);
     return error >= 0 && (S_ISREG(file.stx_mode) || S_ISDIR(file.stx_mode)) &&
-           file.stx_dev_major != 0;
+           weir__descriptor_is_local(file.stx_dev_major, file.stx_dev_minor);
 }
 
 int64_t weir__file_attempt_openat(struct weir__op *op)

@@ -167,7 +167,8 @@ CALL(linkat, weir_linkat(AT_FDCWD, path, AT_FDCWD, fresh(world), 0, deadline_ns)
 CALL(readlinkat, weir_readlinkat(AT_FDCWD, fail ? "plain" : "symlink", file_text, 9, deadline_ns))
 CALL(mknodat, weir_mknodat(AT_FDCWD, fail ? "plain" : fresh(world), S_IFIFO | 0600, 0, deadline_ns))
 CALL(realpath, weir_realpath(path, file_text, PATH_MAX, deadline_ns))
-CALL(statx, weir_statx(AT_FDCWD, path, 0, STATX_SIZE, &file_status, deadline_ns))
+CALL(statx, weir_statx(fail ? AT_FDCWD : world->memory, fail ? path : "", AT_EMPTY_PATH,
+                       STATX_SIZE, &file_status, deadline_ns))
 CALL(statfs, weir_statfs(path, &file_system, deadline_ns))
 CALL(fstatfs, weir_fstatfs(file, &file_system, deadline_ns))
 CALL(faccessat, weir_faccessat(AT_FDCWD, path, R_OK, 0, deadline_ns))
@@ -228,7 +229,7 @@ static int64_t call_fremovexattr(struct world *world, enum how how, int64_t dead
     [WEIR__OP_ID_REALPATH] = FIXTURE(call_realpath, -ENOENT, POOL),                                \
     [WEIR__OP_ID_MKOSTEMP] = FIXTURE(call_mkostemp, -EINVAL, POOL),                                \
     [WEIR__OP_ID_MKDTEMP] = FIXTURE(call_mkdtemp, -EINVAL, POOL),                                  \
-    [WEIR__OP_ID_STATX] = FIXTURE(call_statx, -ENOENT, POOL),                                      \
+    [WEIR__OP_ID_STATX] = FIXTURE(call_statx, -ENOENT, INLINE),                                    \
     [WEIR__OP_ID_STATFS] = FIXTURE(call_statfs, -ENOENT, POOL),                                    \
     [WEIR__OP_ID_FSTATFS] = FIXTURE(call_fstatfs, -EBADF, POOL),                                   \
     [WEIR__OP_ID_FACCESSAT] = FIXTURE(call_faccessat, -ENOENT, POOL),                              \

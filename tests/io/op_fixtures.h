@@ -477,6 +477,7 @@ static void world_init(struct world *world)
     int pair[2];
 
     world->memory = memory_file();
+    CHECK_EQUAL(weir_fdatasync(world->memory, WEIR_FOREVER), 0); /* its kind is learned */
     world->folder = plain_open(".", O_RDONLY | O_DIRECTORY);
     CHECK_EQUAL(symlink("plain", "symlink"), 0);
     world->block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <linux/openat2.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
@@ -43,6 +44,51 @@ static void test_links(void **state)
 {
     (void)state;
     if (test_run(links_body, NULL, NULL) == NO_SUCH_DISK)
+        skip();
+}
+
+static bool same_file(const struct statx *found, const char *path, bool follow)
+{
+    struct stat file;
+
+    CHECK_EQUAL(follow ? stat(path, &file) : lstat(path, &file), 0);
+    return found->stx_ino == file.st_ino && found->stx_size == (uint64_t)file.st_size &&
+           found->stx_mode == file.st_mode;
+}
+
+/* What is in memory of a local disk is told without a thread; the rest is not tried. */
+static int warm_body(void *arg)
+{
+    int fd = weir_openat(AT_FDCWD, "file", O_CREAT | O_RDWR, 0600, WEIR_FOREVER);
+    struct statx found;
+    struct stat file;
+    long long inline_count;
+
+    (void)arg;
+    CHECK_EQUAL(fstat(fd, &file), 0);
+    CHECK_EQUAL(weir_pwrite_all(fd, "text", 4, 0, NULL, WEIR_FOREVER), 4);
+    CHECK_EQUAL(symlink("file", "link"), 0);
+    CHECK_EQUAL(weir_statx(AT_FDCWD, "/proc/self/status", 0, STATX_SIZE, &found, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_statx(AT_FDCWD, "none", 0, STATX_SIZE, &found, WEIR_FOREVER), -ENOENT);
+    CHECK_EQUAL(weir_statx(AT_FDCWD, "", 0, STATX_SIZE, &found, WEIR_FOREVER), -ENOENT);
+    CHECK_EQUAL(routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE), 0);
+    CHECK_EQUAL(weir_statx(AT_FDCWD, "link", 0, STATX_BASIC_STATS, &found, WEIR_FOREVER), 0);
+    CHECK(same_file(&found, "link", true));
+    CHECK_EQUAL(
+        weir_statx(AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found, WEIR_FOREVER),
+        0);
+    CHECK(same_file(&found, "link", false));
+    CHECK_EQUAL(weir_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found, WEIR_FOREVER), 0);
+    CHECK(same_file(&found, "file", true));
+    inline_count = routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE);
+    CHECK_EQUAL(weir_close(fd), 0);
+    return major(file.st_dev) == 0 || !CHECK_EQUAL(inline_count, 3) ? NO_SUCH_DISK : 0;
+}
+
+static void test_a_warm_statx_is_inline(void **state)
+{
+    (void)state;
+    if (test_run(warm_body, NULL, NULL) == NO_SUCH_DISK)
         skip();
 }
 
@@ -190,9 +236,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_links),      IN_FOLDER(test_temporary_names),
-        IN_FOLDER(test_attributes), IN_FOLDER(test_extended_attributes),
-        IN_FOLDER(test_refusals),
+        IN_FOLDER(test_a_warm_statx_is_inline), IN_FOLDER(test_links),
+        IN_FOLDER(test_temporary_names),        IN_FOLDER(test_attributes),
+        IN_FOLDER(test_extended_attributes),    IN_FOLDER(test_refusals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
