@@ -43,7 +43,6 @@ struct fixture {
     bool on_disk;           /* needs a file system with O_DIRECT */
     bool no_deadline;       /* the call has none */
     bool deaf;              /* does not hear that its peer went */
-    bool own_socket;        /* works on one that it makes, and closes it by itself */
 };
 
 #include "file_fixtures.h"
@@ -443,8 +442,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_LISTEN] = FIXTURE(call_listen, -ENOTSOCK, INLINE, .no_deadline = true),
     [WEIR__OP_ID_ACCEPT] = FIXTURE(call_accept, -EINVAL, RING),
     [WEIR__OP_ID_ACCEPT_NOW] = FIXTURE(call_accept_now, -EINVAL, INLINE, .no_deadline = true),
-    [WEIR__OP_ID_CONNECT] =
-        FIXTURE(call_connect, -ECONNREFUSED, RING, .deaf = true, .own_socket = true),
+    [WEIR__OP_ID_CONNECT] = FIXTURE(call_connect, -ECONNREFUSED, RING, .deaf = true),
     [WEIR__OP_ID_RECV] = FIXTURE(call_recv, -ENOTSOCK, RING),
     [WEIR__OP_ID_SEND] = FIXTURE(call_send, -EPIPE, RING),
     [WEIR__OP_ID_RECVMSG] = FIXTURE(call_recvmsg, -ENOTSOCK, RING),
@@ -459,8 +457,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_READV] = FIXTURE(call_readv, -EBADF, RING),
     [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
     [WEIR__OP_ID_RECV_MULTISHOT] = FIXTURE(call_recv_multishot, -ENOTSOCK, RING),
-    [WEIR__OP_ID_SEND_ZC] =
-        FIXTURE(call_send_zc, -EOPNOTSUPP, RING, .deaf = true, .own_socket = true),
+    [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING, .deaf = true),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),
     [WEIR__OP_ID_CLOSE] = FIXTURE(call_close, -EBADF, POOL, .no_deadline = true),
 };
