@@ -113,7 +113,8 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_read_until(struct weir_stream *stre
 WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_peek(struct weir_stream *stream, const void **bytes,
                                                   size_t least, int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* Takes bytes that a peek has shown. Returns 0. Errors: -EINVAL more than are there. */
+/* Takes bytes that a peek has shown, in a cancelled task too. Returns 0. Errors: -EINVAL more than
+ * are there. */
 WEIR_API int weir_stream_consume(struct weir_stream *stream, size_t bytes);
 
 /*

@@ -57,6 +57,16 @@ static void mix_descriptor(uint64_t *digest, int fd)
         mix(digest, (uint64_t)unsent);
 }
 
+/* Which numbers stand for something. */
+static void look_at_numbers(bool open[FDS_LOOKED_AT])
+{
+    for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
+        open[fd] = fcntl(fd, F_GETFD) >= 0;
+}
+
+/* Those that the process was started with are others' business. */
+static bool inherited[FDS_LOOKED_AT];
+
 /* Every descriptor of the process, and every file of the folder, whatever their order. */
 struct picture {
     uint64_t files;
@@ -81,8 +91,9 @@ static struct picture take_picture(void)
         picture.files += digest;
     }
     closedir(folder);
-    for (int fd = STDERR_FILENO + 1; fd < FDS_LOOKED_AT; fd++) /* what is said is no effect */
-        mix_descriptor(&picture.descriptors[fd], fd);
+    for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
+        if (!inherited[fd])
+            mix_descriptor(&picture.descriptors[fd], fd);
     return picture;
 }
 
@@ -285,13 +296,6 @@ static int64_t close_call(void *arg, int64_t deadline_ns)
     return weir_close(*(int *)arg);
 }
 
-/* Which numbers stand for something. */
-static void look_at_numbers(bool open[FDS_LOOKED_AT])
-{
-    for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
-        open[fd] = fcntl(fd, F_GETFD) >= 0;
-}
-
 /* By another loop: refused, and nothing has changed. By another task: the call ends first. A
  * fixture that works on a descriptor of its own has closed it by then. */
 static void check_close(struct trial *trial, struct call *holder)
@@ -435,6 +439,7 @@ static void run(int (*body)(void *arg), void *arg)
 {
     int fd_count = count_fds();
 
+    look_at_numbers(inherited);
     assert_int_equal(test_run(body, arg, &narrow_two), 0);
     assert_int_equal(count_fds(), fd_count);
 }
