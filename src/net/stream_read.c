@@ -182,9 +182,7 @@ int weir_stream_consume(struct weir_stream *stream, size_t bytes)
 
     if (!stream)
         return -EINVAL;
-    error = weir__stream_enter(stream, &stream->reading);
-    if (error == -ECANCELED) /* came after the peek: what that has shown would be read twice */
-        error = 0;
+    error = weir__stream_enter_even_cancelled(stream, &stream->reading);
     if (error < 0)
         return error;
     if (bytes > weir__stream_unread_bytes(stream))
