@@ -228,7 +228,7 @@ static int settle_here(struct weir_stream *stream, struct weir__loop *loop)
     return 0;
 }
 
-int weir__stream_enter(struct weir_stream *stream, bool *busy)
+int weir__stream_enter_even_cancelled(struct weir_stream *stream, bool *busy)
 {
     struct weir__loop *loop = weir__loop_current;
 
@@ -244,10 +244,19 @@ int weir__stream_enter(struct weir_stream *stream, bool *busy)
         return -EBADF;
     if (WEIR_UNLIKELY(*busy))
         return -EBUSY;
-    if (WEIR_UNLIKELY(weir__task_is_interrupted(loop->current)))
-        return -ECANCELED;
     *busy = true;
     return 0;
+}
+
+int weir__stream_enter(struct weir_stream *stream, bool *busy)
+{
+    int error = weir__stream_enter_even_cancelled(stream, busy);
+
+    if (WEIR_LIKELY(error >= 0) && WEIR_UNLIKELY(weir__wait_check() < 0)) {
+        *busy = false;
+        error = -ECANCELED;
+    }
+    return error;
 }
 
 /* --- Chores ----------------------------------------------------------------------------------- */
@@ -400,6 +409,8 @@ static int close_stream(struct weir_stream *stream, int64_t deadline_ns, bool gr
     } else if (stream->is_socket) {
         weir__kernel_setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     }
+    stream->write_error =
+        stream->write_error < 0 ? stream->write_error : -EBADF; /* no more kicks */
     close_error = weir_close(stream->fd);
     if (close_error == -EBUSY) { /* somebody uses the bare descriptor on another loop */
         stream->closing = false;

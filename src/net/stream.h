@@ -110,6 +110,7 @@ struct weir_stream {
 
 /* Enters a verb of one side; `busy` is stream->reading or writing. 0 or why not. */
 int weir__stream_enter(struct weir_stream *stream, bool *busy);
+int weir__stream_enter_even_cancelled(struct weir_stream *stream, bool *busy);
 
 /* A block from the loop's cache; NULL without memory. */
 struct weir__stream_block *weir__stream_take_block(struct weir_stream *stream, size_t bytes);
@@ -160,6 +161,14 @@ void weir__stream_kick(struct weir_stream *stream);
 
 /* Waits until no send behind is in flight. 0, or why not. */
 int weir__stream_await_send(struct weir_stream *stream, int64_t deadline_ns);
+
+/*
+ * Sends from the caller's memory, behind what was written: `count` vectors, at least one, but for
+ * their first bytes. Returns how many bytes of them went out, maybe not all and maybe none, or
+ * -errno.
+ */
+int64_t weir__stream_send(struct weir_stream *stream, const struct iovec *vectors, int count,
+                          size_t skip_bytes, int64_t deadline_ns);
 
 /* As weir_stream_flush, by who has entered. */
 int weir__stream_flush(struct weir_stream *stream, int64_t deadline_ns);

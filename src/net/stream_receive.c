@@ -20,7 +20,7 @@ static inline void wake(struct weir__wait **parked)
     if (!wait)
         return;
     *parked = NULL;
-    weir__wait_fire(wait, 0);
+    weir__wait_fire_here(wait, 0);
 }
 
 /* --- Events of the receive, in the reap ------------------------------------------------------- */
@@ -87,6 +87,7 @@ static int arm(struct weir_stream *stream)
     int error;
 
     op->fd = stream->fd;
+    op->handle = stream;
     op->event = receive_event;
     op->ended = receive_ended;
     error = weir__op_start(WEIR__OP_ID_RECV_MULTISHOT, op);
