@@ -8,7 +8,9 @@
  * for TCP sockets made by weir_socket and weir_listen_at, and for those they accept (turn it off by
  * setsockopt(2), or weir_listen_options.no_nodelay).
  *
- * setsockopt, getsockopt, getsockname and getpeername never wait: call them as they are.
+ * setsockopt, getsockopt, getsockname and getpeername never wait: call them as they are, or by name
+ * and unit as <weir/socket_option.h> has them. Datagrams are in <weir/datagram.h>, descriptors in
+ * messages in <weir/unix.h>.
  *
  * Errors of all of them, besides those of the man page: -EINVAL a NULL or a size that cannot be;
  * -EBADF also when weir_close ended the call; -EBUSY in use on another loop; -ECANCELED; -EAGAIN,

@@ -123,6 +123,7 @@ enum weir__op_id {
     WEIR__OP_ID_WRITE,
     WEIR__OP_ID_READV,
     WEIR__OP_ID_WRITEV,
+    WEIR__OP_ID_PIPE2,
     WEIR__OP_ID_POLL,
     WEIR__OP_ID_CLOSE,
     WEIR__OP_ID_COUNT,

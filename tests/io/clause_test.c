@@ -492,7 +492,7 @@ static int64_t send_bytes(void *arg, int64_t deadline_ns)
  * and every byte comes once, in order. */
 static int race_body(void *arg)
 {
-    struct race race = { .rounds = test_rounds(3000, 500000, 5000000) };
+    struct race race = { .rounds = test_rounds(3000, 1000000, 10000000) };
     struct call calls[2] = { call_of(send_elements, &race), call_of(send_bytes, &race) };
     long elements = 0, bytes = 0;
 

@@ -220,6 +220,100 @@ static void test_descriptors_in_messages(void **state)
     assert_int_equal(test_run(descriptor_body, NULL, &one_loop), 0);
 }
 
+/* Control data that does not fit: what is left out is closed by the kernel. */
+static int truncated_body(void *arg)
+{
+    int pair[2], fds[4], fd_count = count_fds();
+    size_t control[CMSG_SPACE(sizeof(int)) / sizeof(size_t)];
+    char byte;
+    struct iovec vector = { &byte, 1 };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+
+    (void)arg;
+    make_pair(pair);
+    for (int i = 0; i < 4; i++)
+        fds[i] = pair[0];
+    CHECK_EQUAL(weir_send_fds(pair[0], "x", 1, fds, 4, WEIR_FOREVER), 1);
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    CHECK_EQUAL(weir_recvmsg(pair[1], &message, 0, WEIR_FOREVER), 1);
+    CHECK(message.msg_flags & MSG_CTRUNC);
+    memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fds[0]);
+    CHECK_EQUAL(weir_close(fds[0]), 0);
+    for (size_t at = sizeof(int);
+         at + sizeof(int) <= CMSG_FIRSTHDR(&message)->cmsg_len - CMSG_LEN(0);
+         at += sizeof(int)) { /* the space between parts has room for one more */
+        memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)) + at, sizeof fds[0]);
+        CHECK_EQUAL(weir_close(fds[0]), 0);
+    }
+    CHECK_EQUAL(weir_close(pair[0]), 0);
+    CHECK_EQUAL(weir_close(pair[1]), 0);
+    CHECK_EQUAL(count_fds(), fd_count);
+    return 0;
+}
+
+static void test_truncated_control_data(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(truncated_body, NULL, &one_loop), 0);
+}
+
+/* --- lingering -------------------------------------------------------------------------------- */
+
+static int64_t close_call(void *arg, int64_t deadline_ns)
+{
+    (void)deadline_ns;
+    return weir_close(*(int *)arg);
+}
+
+static void check_others_run(void)
+{
+    int pair[2];
+    char byte;
+
+    make_pair(pair);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQUAL(weir_send(pair[0], "x", 1, 0, WEIR_FOREVER), 1);
+        CHECK_EQUAL(weir_recv(pair[1], &byte, 1, 0, WEIR_FOREVER), 1);
+    }
+    CHECK_EQUAL(weir_close(pair[0]), 0);
+    CHECK_EQUAL(weir_close(pair[1]), 0);
+}
+
+/* With unsent data and a peer that does not read, shutdown answers at once, and close waits for the
+ * peer without its loop. */
+static int linger_body(void *arg)
+{
+    static char bytes[BLOCK_BYTES];
+    struct sockaddr_in address;
+    int listener = loopback_socket(1, &address), client = plain_connect(&address);
+    int server = weir_accept(listener, NULL, NULL, 0, WEIR_FOREVER);
+    struct call call = call_of(close_call, &client);
+    ssize_t got;
+
+    (void)arg;
+    CHECK_EQUAL(weir_socket_set(client, WEIR_SOCKET_LINGER, (int64_t)60 * 1000000000), 0);
+    CHECK(fill_socket(client) > 0);
+    CHECK_EQUAL(weir_shutdown(client, SHUT_WR), 0);
+    call.result = 1;
+    call_start(&call);
+    check_others_run();
+    CHECK_EQUAL(call.result, 1);
+    while ((got = weir_recv(server, bytes, sizeof bytes, 0, WEIR_FOREVER)) > 0)
+        ;
+    CHECK_EQUAL(got, 0);
+    CHECK_EQUAL(weir_close(server), 0);
+    CHECK_EQUAL(call_finish(&call), 0);
+    CHECK_EQUAL(weir_close(listener), 0);
+    return 0;
+}
+
+static void test_lingering_sockets(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(linger_body, NULL, &one_loop), 0);
+}
+
 /* --- races ------------------------------------------------------------------------------------ */
 
 static int64_t send_numbers(void *arg, int64_t deadline_ns)
@@ -367,8 +461,12 @@ static int refusals_body(void *arg)
     struct sockaddr_in address = { .sin_family = AF_INET };
     int fd = weir_socket(AF_INET, SOCK_STREAM, 0);
     char byte;
+    struct iovec vector = { &byte, 1 };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = IOV_MAX + 1 };
 
     (void)arg;
+    CHECK_EQUAL(weir_recvmsg(fd, &message, 0, WEIR_FOREVER), -EMSGSIZE);
+    CHECK_EQUAL(weir_sendmsg(fd, &message, 0, WEIR_FOREVER), -EMSGSIZE);
     CHECK_EQUAL(weir_recv(fd, NULL, 1, 0, WEIR_FOREVER), -EINVAL);
     CHECK_EQUAL(weir_send(fd, NULL, 1, 0, WEIR_FOREVER), -EINVAL);
     CHECK_EQUAL(weir_recv(fd, &byte, (size_t)SSIZE_MAX + 1, 0, WEIR_FOREVER), -EINVAL);
@@ -403,6 +501,8 @@ int main(void)
         IN_FOLDER(test_no_sigpipe),
         IN_FOLDER(test_all_forms),
         IN_FOLDER(test_descriptors_in_messages),
+        IN_FOLDER(test_truncated_control_data),
+        IN_FOLDER(test_lingering_sockets),
         IN_FOLDER(test_recv_races_with_deadlines),
         IN_FOLDER(test_accept_races_with_deadlines),
         IN_FOLDER(test_homes),
