@@ -101,7 +101,8 @@ struct weir_options {
      * is all that affinity allows: one loop each, unless loop_count says otherwise, bound to these
      * CPUs together, or with pin_loops to one each. Pool threads keep the process's own CPUs.
      * `napi_busy_poll_ns`: before a loop sleeps, the kernel looks itself at the network cards whose
-     * sockets the loop waits for; loopback has none. It costs a core as spinning does.
+     * sockets the loop waits for; loopback has none. It costs a core as spinning does. Without
+     * WEIR_FEATURE_NAPI in the report the kernel cannot, and loops sleep at once.
      * `prefault_stacks`: so many stacks a loop are made, and their pages touched, before the root
      * task starts; those made later are touched as they are made. Their pages stay.
      */
