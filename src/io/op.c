@@ -234,10 +234,12 @@ static int64_t run_on_pool(struct weir__loop *loop, struct weir__op *op)
     struct weir__pool *pool = loop->runtime->pool;
     int error;
 
+    loop->io->pooled_count++;
     if (op->row->is_release)
         error = weir__pool_call_release(pool, call_op, op);
     else
         error = weir__pool_call(pool, call_op, op, op->deadline_ns);
+    loop->io->pooled_count--;
     if (error < 0)
         return error;
     count_route(loop, op, WEIR__ROUTE_POOL);
