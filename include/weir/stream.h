@@ -37,6 +37,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <weir/base.h>
+#include <weir/select.h>
 
 struct weir_stream;
 
@@ -149,6 +150,13 @@ WEIR_API WEIR_MUST_CHECK int weir_stream_end(struct weir_stream *stream,
  */
 WEIR_API WEIR_MUST_CHECK int weir_stream_hand_over(struct weir_stream *stream,
                                                    int64_t deadline_ns) WEIR_SUSPENDS;
+
+/*
+ * A clause for weir_select: ready when a read would not wait, for bytes, the end or an error. No
+ * byte has moved: who wins reads with WEIR_NOW, and selects again after -EAGAIN. The select counts
+ * as the stream's reader (-EBUSY). NULL disables it. Make it anew for each select.
+ */
+WEIR_API struct weir_clause weir_clause_stream(struct weir_stream *stream);
 
 WEIR_API int weir_stream_read_stats(const struct weir_stream *stream,
                                     struct weir_stream_stats *stats);

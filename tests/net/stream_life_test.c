@@ -76,10 +76,36 @@ static int close_body(void *arg)
     return 0;
 }
 
+static int64_t select_call(void *arg, int64_t deadline_ns)
+{
+    struct weir_clause clause = weir_clause_stream(arg);
+    char byte;
+    int won = weir_select(&clause, 1, 0, deadline_ns);
+
+    return won == 0 && clause.result >= 0 ? weir_stream_read(arg, &byte, 1, WEIR_NOW)
+                                          : clause.result;
+}
+
+static int close_in_select_body(void *arg)
+{
+    int peer;
+    struct weir_stream *stream = open_tcp(&peer, NULL);
+    struct call call = call_of(select_call, stream);
+
+    (void)arg;
+    call_start(&call);
+    weir__sched_settle();
+    CHECK_EQUAL(weir_stream_abort(stream), 0);
+    CHECK_EQUAL(call_finish(&call), -EBADF);
+    CHECK_EQUAL(weir_close(peer), 0);
+    return 0;
+}
+
 static void test_waiting_calls_end(void **state)
 {
     (void)state;
     run_both_ways(close_body, NULL);
+    run_both_ways(close_in_select_body, NULL);
 }
 
 static int64_t close_call(void *arg, int64_t deadline_ns)
