@@ -9,9 +9,10 @@
  *
  * Process-wide effects while a runtime runs: a SIGSEGV handler on alternate stacks, which reports a
  * task's stack overflow and passes everything else to the handler that was there
- * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N" and
- * "weir-cpu-N" that block all signals but faults; libmimalloc loaded for the runtime's own memory,
- * malloc untouched.
+ * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
+ * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
+ * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
+ * memory, malloc untouched.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
