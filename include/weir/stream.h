@@ -135,6 +135,10 @@ WEIR_API WEIR_MUST_CHECK int weir_stream_flush(struct weir_stream *stream,
 /*
  * Sends bytes of a regular file, after what was written. Returns the number of bytes, fewer than
  * asked for at the end of the file, or when an error came after some.
+ *
+ * More than 128 KiB to a socket go by sendfile(2) on the pool, without a copy: bytes that change in
+ * the file before the peer has them may arrive changed. The descriptor gets O_NONBLOCK for that.
+ * All else, what sendfile refuses, and a try (WEIR_NOW), is read and sent.
  */
 WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_send_file(struct weir_stream *stream, int file_fd,
                                                        off_t offset, size_t bytes,

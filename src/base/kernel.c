@@ -15,6 +15,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -287,6 +288,11 @@ int64_t weir__kernel_splice(int source_fd, off_t *source_offset, int target_fd,
                             off_t *target_offset, size_t bytes, unsigned flags)
 {
     return bytes_or_error(splice(source_fd, source_offset, target_fd, target_offset, bytes, flags));
+}
+
+int64_t weir__kernel_sendfile(int target_fd, int source_fd, off_t *source_offset, size_t bytes)
+{
+    return bytes_or_error(sendfile(target_fd, source_fd, source_offset, bytes));
 }
 
 int weir__kernel_flock(int fd, int operation)

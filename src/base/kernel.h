@@ -90,6 +90,7 @@ int64_t weir__kernel_copy_file_range(int source_fd, off_t *source_offset, int ta
                                      off_t *target_offset, size_t bytes);
 int64_t weir__kernel_splice(int source_fd, off_t *source_offset, int target_fd,
                             off_t *target_offset, size_t bytes, unsigned flags);
+int64_t weir__kernel_sendfile(int target_fd, int source_fd, off_t *source_offset, size_t bytes);
 int weir__kernel_flock(int fd, int operation);
 int weir__kernel_fcntl_lock(int fd, int command, struct flock *lock); /* F_OFD_* */
 

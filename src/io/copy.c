@@ -179,6 +179,13 @@ int64_t weir__copy_call_splice(struct weir__op *op)
                                (unsigned)op->flags | SPLICE_F_NONBLOCK);
 }
 
+int64_t weir__copy_call_sendfile(struct weir__op *op)
+{
+    off_t offset = op->offset;
+
+    return weir__kernel_sendfile(op->fd, op->other_fd, &offset, op->length);
+}
+
 /* Waits until a side that can be waited for is ready. */
 static int await_ready(int fd, short event, int64_t deadline_ns)
 {

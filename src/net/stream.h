@@ -68,7 +68,8 @@ struct weir_stream {
     bool closing;
     bool is_doubtful; /* in weir__net.doubtful */
     bool is_socket;
-    bool zero_copy; /* worth trying */
+    bool zero_copy;    /* worth trying */
+    bool never_blocks; /* has O_NONBLOCK, which it gets with its first file */
     uint8_t big_reads;
     uint16_t first, last; /* of the queue of buffers; WEIR__RECEIVE_NONE */
     uint32_t first_used;  /* bytes read of the first */

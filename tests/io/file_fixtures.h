@@ -114,6 +114,19 @@ static int64_t call_splice(struct world *world, enum how how, int64_t deadline_n
     return weir__op_run(WEIR__OP_ID_SPLICE, &op, deadline_ns);
 }
 
+static int64_t call_sendfile(struct world *world, enum how how, int64_t deadline_ns)
+{
+    struct weir__op op = {
+        .fd = world->talking[0],
+        .other_fd = how == FAIL ? world->file_gone : world->memory,
+        .length = 1,
+    };
+
+    if (how == SUCCEED)
+        CHECK_EQUAL(pwrite(world->memory, "x", 1, 0), 1);
+    return weir__op_run(WEIR__OP_ID_SENDFILE, &op, deadline_ns);
+}
+
 static int64_t call_publish(struct world *world, enum how how, int64_t deadline_ns)
 {
     struct weir__draft draft = {
@@ -215,6 +228,7 @@ static int64_t call_fremovexattr(struct world *world, enum how how, int64_t dead
     [WEIR__OP_ID_UNLOCK] = FIXTURE(call_unlock, -EBADF, INLINE),                                   \
     [WEIR__OP_ID_COPY_FILE_RANGE] = FIXTURE(call_copy_file_range, -EBADF, POOL),                   \
     [WEIR__OP_ID_SPLICE] = FIXTURE(call_splice, -EINVAL, POOL),                                    \
+    [WEIR__OP_ID_SENDFILE] = FIXTURE(call_sendfile, -EBADF, POOL),                                \
     [WEIR__OP_ID_GETDENTS] = FIXTURE(call_getdents, -ENOTDIR, POOL),                               \
     [WEIR__OP_ID_PUBLISH] = FIXTURE(call_publish, -ENOENT, POOL),                                  \
     [WEIR__OP_ID_DISCARD] = FIXTURE(call_discard, -ENOENT, POOL, .no_deadline = true),             \
