@@ -384,9 +384,11 @@ static void test_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_CONTENTS(test_every_fault), WITH_CONTENTS(test_every_fault_without_tmpfile),
+        WITH_CONTENTS(test_every_fault),
+        WITH_CONTENTS(test_every_fault_without_tmpfile),
         WITH_CONTENTS(test_only_new_where_renames_replace),
-        IN_FOLDER(test_write),           IN_FOLDER(test_write_refusals),
+        IN_FOLDER(test_write),
+        IN_FOLDER(test_write_refusals),
         WITH_CONTENTS(test_read),
     };
 
