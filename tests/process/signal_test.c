@@ -263,6 +263,27 @@ static void test_what_cannot_work_is_refused(void **state)
     assert_int_equal(weir_signals_block(NULL), -EINVAL);
 }
 
+/* The first thing that a runtime does: the threads that it starts have all begun by then, and main,
+ * which blocks all signals while it starts them, has its own mask again. */
+static int claim_at_once(void *arg)
+{
+    struct weir_chan *output = make_output(8, WEIR_CHAN_PARK);
+    struct weir_scope *scope = make_scope(WEIR_SCOPE_SUPERVISE);
+
+    (void)arg;
+    CHECK_EQUAL(open_signal(output, scope, SIGWINCH), -EPERM);
+    weir_scope_join(scope, WEIR_NOW);
+    CHECK_EQUAL(weir_chan_release(output), 0);
+    return 0;
+}
+
+static void test_the_start_of_a_runtime_hides_no_mask(void **state)
+{
+    (void)state;
+    for (long i = 0; i < test_rounds(200, 1000, 1000); i++)
+        assert_int_equal(test_run(claim_at_once, NULL, i % 2 ? &one_loop : &two_loops), 0);
+}
+
 /* One descriptor is free: enough for the signals, too few to look at the threads' masks. */
 static int unseen(void *arg)
 {
@@ -358,6 +379,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_full_channel_does_as_its_policy_says, check_untouched),
         cmocka_unit_test_teardown(test_a_clause_takes_a_signal_or_leaves_it, check_untouched),
         cmocka_unit_test_teardown(test_what_cannot_work_is_refused, check_untouched),
+        cmocka_unit_test_teardown(test_the_start_of_a_runtime_hides_no_mask, check_untouched),
         cmocka_unit_test_teardown(test_masks_that_cannot_be_read_are_not_taken_for_blocked,
                                   check_untouched),
         cmocka_unit_test_teardown(test_a_storm_is_received_whole_and_in_order, check_untouched),
