@@ -20,7 +20,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-enum { BUFFER_BYTES = 32 * 1024, DIAL_MS = 5000, IDLE_S = 300, CONNECTIONS = 4096 };
+enum { BUFFER_BYTES = 32 * 1024, DIAL_MS = 5000, DRAIN_S = 10, IDLE_S = 300, CONNECTIONS = 4096 };
 
 struct proxy {
     const char *listen, *target;
@@ -111,10 +111,20 @@ static int serve_client(int client, void *context)
     return 0; /* a broken connection is no failure of the proxy's */
 }
 
+/* At SIGTERM or SIGINT: no more connections, and some time for those that are there. */
+static int stop_at_signal(void *listener)
+{
+    struct weir_clause signals[] = { weir_clause_signal(SIGTERM), weir_clause_signal(SIGINT) };
+    int which = weir_select(signals, 2, 0, WEIR_FOREVER);
+
+    return which < 0 ? which : weir_listener_stop(listener, weir_in_seconds(DRAIN_S));
+}
+
 static int serve(void *arg)
 {
     struct proxy *proxy = arg;
     struct weir_listener *listener;
+    struct weir_scope *stopping;
     char address[128];
     int error = weir_listener_open(&listener, proxy->listen, &proxy->options);
 
@@ -122,7 +132,14 @@ static int serve(void *arg)
         return error;
     if (weir_listener_address(listener, 0, address, sizeof address) > 0)
         fprintf(stderr, "weir-proxy listens at %s\n", address);
-    error = weir_listener_serve(listener, serve_client, proxy);
+    error = weir_scope_create(&stopping, WEIR_SCOPE_COLLECT, NULL);
+    if (error >= 0) {
+        error = weir_spawn(stopping, stop_at_signal, listener, NULL);
+        if (error >= 0)
+            error = weir_listener_serve(listener, serve_client, proxy);
+        weir_scope_cancel(stopping);
+        weir_scope_join(stopping, WEIR_FOREVER);
+    }
     weir_listener_close(listener);
     return error;
 }
@@ -143,6 +160,7 @@ int main(int argc, char **argv)
         { 0 },
     };
     struct weir_options options = { .loop_count = 1 };
+    sigset_t signals;
     struct proxy proxy = { .idle_s = IDLE_S };
     int option, error;
 
@@ -165,6 +183,10 @@ int main(int argc, char **argv)
         return usage();
     proxy.listen = argv[optind];
     proxy.target = argv[optind + 1];
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    weir_signals_block(&signals); /* in all threads: they are the runtime's to wait for */
     error = weir_run(serve, &proxy, &options);
     fprintf(stderr, "weir-proxy: %s: %s\n", proxy.listen, weir_error_name(error));
     return error < 0;

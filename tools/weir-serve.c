@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 
 enum { HEAD_BYTES = 8192, PIECE_BYTES = 32768, STACK_BYTES = 128 * 1024, CONNECTIONS = 16384 };
-enum { HEAD_S = 10, IDLE_S = 60, PIECE_S = 30, FAREWELL_S = 2 };
+enum { HEAD_S = 10, IDLE_S = 60, PIECE_S = 30, FAREWELL_S = 2, DRAIN_S = 10 };
 
 struct server {
     const char *address;
@@ -346,10 +346,20 @@ static int serve_client(int fd, void *context)
 
 /* --- The server. ------------------------------------------------------------------------------ */
 
+/* At SIGTERM or SIGINT: no more connections, and some time for those that are there. */
+static int stop_at_signal(void *listener)
+{
+    struct weir_clause signals[] = { weir_clause_signal(SIGTERM), weir_clause_signal(SIGINT) };
+    int which = weir_select(signals, 2, 0, WEIR_FOREVER);
+
+    return which < 0 ? which : weir_listener_stop(listener, weir_in_seconds(DRAIN_S));
+}
+
 static int serve(void *arg)
 {
     struct server *server = arg;
     struct weir_listener *listener;
+    struct weir_scope *stopping;
     char address[128];
     int error = weir_listener_open(&listener, server->address, &server->options);
 
@@ -357,7 +367,14 @@ static int serve(void *arg)
         return error;
     if (weir_listener_address(listener, 0, address, sizeof address) > 0)
         fprintf(stderr, "weir-serve listens at %s\n", address);
-    error = weir_listener_serve(listener, serve_client, server);
+    error = weir_scope_create(&stopping, WEIR_SCOPE_COLLECT, NULL);
+    if (error >= 0) {
+        error = weir_spawn(stopping, stop_at_signal, listener, NULL);
+        if (error >= 0)
+            error = weir_listener_serve(listener, serve_client, server);
+        weir_scope_cancel(stopping);
+        weir_scope_join(stopping, WEIR_FOREVER);
+    }
     weir_listener_close(listener);
     return error;
 }
@@ -384,6 +401,7 @@ int main(int argc, char **argv)
                      .stack_bytes = STACK_BYTES,
                      .unlink_stale = true },
     };
+    sigset_t signals;
     int option, error;
 
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -403,6 +421,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "weir-serve: %s: %s\n", argv[optind], strerror(errno));
         return 1;
     }
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    weir_signals_block(&signals); /* in all threads: they are the runtime's to wait for */
     error = weir_run(serve, &server, &options);
     fprintf(stderr, "weir-serve: %s: %s\n", server.address, weir_error_name(error));
     return error < 0;

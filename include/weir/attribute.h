@@ -2,8 +2,8 @@
 /*
  * What a file is, beside its bytes: size and times, permissions, owner, extended attributes, and
  * the file system it lies on. It runs on the pool, as weir/path.h says of names, but for what the
- * kernel has in memory of a local disk: weir_statx of that is told at once. The verbs with an `f`
- * in front work on an open descriptor.
+ * kernel has in memory of a local disk: weir_statx of that is told at once, unless others wait for
+ * the loop, or for the pool. The verbs with an `f` in front work on an open descriptor.
  *
  * Example:
  *     struct statx file;

@@ -52,6 +52,11 @@ WEIR_API void weir_forget(int fd) WEIR_ANY_THREAD;
  */
 WEIR_API WEIR_MUST_CHECK int weir_poll(int fd, short events, int64_t deadline_ns) WEIR_SUSPENDS;
 
+/* Makes a pipe: pair[0] to read from, pair[1] to write to, both close-on-exec; `flags` of pipe2(2)
+ * (O_NONBLOCK is for others who use them: weir waits either way). Returns 0. Errors: pipe2(2);
+ * -ECANCELED; -ENXIO not in a task. (weir_pipe is a stage, of flow.h.) */
+WEIR_API WEIR_MUST_CHECK int weir_pipe2(int pair[2], int flags) WEIR_SUSPENDS;
+
 /*
  * Reads what is there, once something is. Returns the number of bytes, 0 at the end: of a file, or
  * of a pipe that nobody writes any more.

@@ -96,8 +96,8 @@ WEIR_API WEIR_MUST_CHECK int weir_listener_adopt(struct weir_listener *listener,
  * Takes the oldest connection, of the sockets in turn. `address` with `*address_bytes` of room gets
  * the peer's, both may be NULL. With WEIR_LISTENER_PER_LOOP, of the calling loop's sockets.
  * Returns the descriptor, for weir_close.
- * Errors: -EAGAIN, -ETIME none by then; -ECANCELED; -EBADF closed; -EBUSY another loop is waiting
- * here; what accept(2) says of a socket that listens no more.
+ * Errors: -EAGAIN, -ETIME none by then; -ECANCELED; -EBADF closed; -EINVAL it has no socket;
+ * -EBUSY another loop is waiting here; what accept(2) says of a socket that listens no more.
  */
 WEIR_API WEIR_MUST_CHECK int weir_listener_accept(struct weir_listener *listener,
                                                   struct sockaddr *address,
@@ -106,17 +106,19 @@ WEIR_API WEIR_MUST_CHECK int weir_listener_accept(struct weir_listener *listener
 
 /*
  * Serves: runs fn(fd, context) as a task for each connection, until weir_listener_stop, a cancel,
- * or an error of a socket. Then it accepts no more, waits for its connections, after a stop up to
- * its deadline, and cancels those that are left; a cancel is for them, too.
+ * or an error of a socket. Then it closes its sockets, so that peers
+ * are refused, waits for its connections, after a stop up to its deadline, and cancels those that
+ * are left; a cancel is for them, too.
  * Returns 0 all of them ended by themselves. Errors: -ETIME, -ECANCELED some were cancelled; -EBUSY
- * it serves already; -EPIPE it has, and was stopped; -EBADF closed; an error of accept(2);
+ * it serves already; -EBADF it was stopped or closed; an error of accept(2);
  * -EAGAIN or -ENOMEM no task to accept.
  */
 WEIR_API int weir_listener_serve(struct weir_listener *listener, weir_client_fn *fn,
                                  void *context) WEIR_SUSPENDS;
 
 /* Makes weir_listener_serve stop, now or, if it does not run yet, when it does. `drain_ns` is the
- * deadline of its connections: WEIR_NOW cancels them at once. Returns 0, or WEIR_ALREADY. */
+ * deadline of its connections: WEIR_NOW cancels them at once. Returns 0, or WEIR_ALREADY:
+ * it stops, by an earlier call or an error. */
 WEIR_API int weir_listener_stop(struct weir_listener *listener, int64_t drain_ns) WEIR_ANY_THREAD;
 
 /*

@@ -37,6 +37,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <weir/base.h>
+#include <weir/select.h>
 
 struct weir_stream;
 
@@ -113,7 +114,8 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_read_until(struct weir_stream *stre
 WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_peek(struct weir_stream *stream, const void **bytes,
                                                   size_t least, int64_t deadline_ns) WEIR_SUSPENDS;
 
-/* Takes bytes that a peek has shown. Returns 0. Errors: -EINVAL more than are there. */
+/* Takes bytes that a peek has shown, cancelled or not. Returns 0. Errors: -EINVAL more than are
+ * there. */
 WEIR_API int weir_stream_consume(struct weir_stream *stream, size_t bytes);
 
 /*
@@ -130,6 +132,14 @@ WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_writev(struct weir_stream *stream,
 WEIR_API WEIR_MUST_CHECK int weir_stream_flush(struct weir_stream *stream,
                                                int64_t deadline_ns) WEIR_SUSPENDS;
 
+/*
+ * Sends bytes of a regular file, after what was written. Returns the number of bytes, fewer than
+ * asked for at the end of the file, or when an error came after some.
+ */
+WEIR_API WEIR_MUST_CHECK ssize_t weir_stream_send_file(struct weir_stream *stream, int file_fd,
+                                                       off_t offset, size_t bytes,
+                                                       int64_t deadline_ns) WEIR_SUSPENDS;
+
 /* Ends what is written: a flush, then the peer reads the end. Reading goes on. Returns 0. */
 WEIR_API WEIR_MUST_CHECK int weir_stream_end(struct weir_stream *stream,
                                              int64_t deadline_ns) WEIR_SUSPENDS;
@@ -140,6 +150,13 @@ WEIR_API WEIR_MUST_CHECK int weir_stream_end(struct weir_stream *stream,
  */
 WEIR_API WEIR_MUST_CHECK int weir_stream_hand_over(struct weir_stream *stream,
                                                    int64_t deadline_ns) WEIR_SUSPENDS;
+
+/*
+ * A clause for weir_select: ready when a read would not wait, for bytes, the end or an error. No
+ * byte has moved: who wins reads with WEIR_NOW, and selects again after -EAGAIN. The select counts
+ * as the stream's reader (-EBUSY). NULL disables it. Make it anew for each select.
+ */
+WEIR_API struct weir_clause weir_clause_stream(struct weir_stream *stream);
 
 WEIR_API int weir_stream_read_stats(const struct weir_stream *stream,
                                     struct weir_stream_stats *stats);

@@ -107,7 +107,9 @@ static bool fall_asleep(struct weir__drive *drive)
         weir__ring_poll(ring);
     drive->asleep =
         !loop->ready.head && drive->timer_ns <= until_ns && !weir__mailbox_has_mail(&loop->mailbox);
-    if (!drive->asleep)
+    if (drive->asleep)
+        weir__counter_add(&loop->counters, WEIR_SLEEPS, 1);
+    else
         weir__drive_wake(drive);
     return drive->asleep;
 }

@@ -81,6 +81,27 @@ static inline int weir__wait_park(struct weir__wait *wait, int64_t deadline_ns, 
     return atomic_load_explicit(&wait->word, memory_order_acquire);
 }
 
+enum { WEIR__FETCHED_LINES = 6, WEIR__LINE_BYTES = 64 };
+
+/*
+ * Claims and wakes a wait of a task of this loop that only this loop claims: no compare-exchange.
+ * The task's stack has lain still for as long as its peer took: it is fetched meanwhile.
+ */
+static inline void weir__wait_fire_here(struct weir__wait *wait, int code)
+{
+    const char *stack = (const char *)weir__task_of(wait)->fiber.sp;
+
+    WEIR_DEBUG_ASSERT(wait->loop == weir__loop_current);
+    if (!weir__wait_is_open(wait))
+        return;
+    weir__point_pass(WEIR__POINT_CLAIM, wait);
+    /* relaxed: owner and claimer are the same thread */
+    atomic_store_explicit(&wait->word, code, memory_order_relaxed);
+    weir__sched_ready(wait->loop, weir__task_of(wait));
+    for (int line = 0; line < WEIR__FETCHED_LINES; line++)
+        __builtin_prefetch(stack + line * WEIR__LINE_BYTES);
+}
+
 /* Wakes all of a chain of claimed waits. */
 static inline void weir__wait_wake_all(struct weir__wait *wake)
 {

@@ -5,6 +5,7 @@
 
 #include "base/kernel.h"
 #include "io/descriptor.h"
+#include "io/file.h"
 
 #include <weir/attribute.h>
 
@@ -34,7 +35,7 @@ int64_t weir__attribute_attempt_statx(struct weir__op *op)
 
     if (!*path)
         return op->flags & AT_EMPTY_PATH ? attempt_open_file(op) : -EAGAIN;
-    if (op->flags & ~known_flags)
+    if ((op->flags & ~known_flags) || !weir__file_is_alone(op))
         return -EAGAIN;
     fd = weir__kernel_open_cached(op->fd, path, look);
     if (fd < 0)

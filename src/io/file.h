@@ -9,6 +9,9 @@
 
 #include "io/op.h"
 
+/* Whether what can be done at once is better done here than by the pool. */
+bool weir__file_is_alone(const struct weir__op *op);
+
 /* Opens what the dentry cache knows and a local file system holds; open.c. */
 int64_t weir__file_attempt_openat(struct weir__op *op);
 int64_t weir__file_call_openat(struct weir__op *op);

@@ -43,6 +43,7 @@ struct weir__io {
     /* weir__op.link: from enter to leave; the last list is of those that hold two. */
     struct weir__list ops[WEIR__IO_OP_LISTS + 1];
     struct weir__poll_record *free_polls; /* of select's clauses on I/O; clause.c */
+    unsigned pooled_count;                /* ops on the pool, or on their way there */
     struct weir__credits credits[WEIR__CLASS_COUNT];
     struct weir__receive_pool buffers; /* for receives; made when first needed */
     struct weir__row_stats rows[WEIR__OP_ID_COUNT];

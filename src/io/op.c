@@ -99,7 +99,7 @@ static void completion_came(struct weir__op *op)
     if (--op->awaited > 0)
         return;
     if (op->wait)
-        weir__wait_fire(op->wait, 0);
+        weir__wait_fire_here(op->wait, 0);
     else
         standing_ended(op);
 }
@@ -180,6 +180,7 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
 
     op->row->prep(op, sqe);
     op->completion.complete = op_completed;
+    op->completion.touched = wait;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
     weir__wait_begin(wait);
@@ -233,10 +234,12 @@ static int64_t run_on_pool(struct weir__loop *loop, struct weir__op *op)
     struct weir__pool *pool = loop->runtime->pool;
     int error;
 
+    loop->io->pooled_count++;
     if (op->row->is_release)
         error = weir__pool_call_release(pool, call_op, op);
     else
         error = weir__pool_call(pool, call_op, op, op->deadline_ns);
+    loop->io->pooled_count--;
     if (error < 0)
         return error;
     count_route(loop, op, WEIR__ROUTE_POOL);
@@ -401,6 +404,7 @@ int weir__op_start(enum weir__op_id id, struct weir__op *op)
     sqe = weir__ring_sqe(&loop->ring);
     op->row->prep(op, sqe);
     op->completion.complete = event_came;
+    op->completion.touched = op->handle;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
     return 0;

@@ -123,6 +123,7 @@ enum weir__op_id {
     WEIR__OP_ID_WRITE,
     WEIR__OP_ID_READV,
     WEIR__OP_ID_WRITEV,
+    WEIR__OP_ID_PIPE2,
     WEIR__OP_ID_POLL,
     WEIR__OP_ID_CLOSE,
     WEIR__OP_ID_COUNT,
@@ -185,8 +186,19 @@ struct weir__op_row {
 
 /* The arguments are as wide as any row needs; a row names what it uses in its prep. */
 struct weir__op {
+    /* What its completion touches, side by side. */
+    struct weir__completion completion;
+    struct weir__wait *wait;
+    int64_t result;
     const struct weir__op_row *row;
-    int fd;              /* what it works on, or the directory of its path; -1 for none */
+    int fd;          /* what it works on, or the directory of its path; -1 for none */
+    int reason;      /* why it was interrupted; 0: it was not */
+    int notice;      /* a zero-copy send's second result: IORING_NOTIF_USAGE_* */
+    uint8_t awaited; /* completions that have not come */
+    bool cancel_sent;
+    struct weir__list link; /* among the loop's ops, while it runs */
+
+    /* The arguments. */
     int flags;           /* O_*, MSG_*, AT_*, poll events, ... */
     int mode;            /* permissions, backlog, whence, ... */
     int other_fd;        /* a second one, such as renameat's second directory */
@@ -196,20 +208,11 @@ struct weir__op {
     int64_t offset;
     size_t done_bytes; /* got by the attempt; added to the result */
     int64_t deadline_ns;
-
-    /* The op's own. */
-    struct weir__completion completion;
     struct weir__completion cancel_completion;
-    struct weir__wait *wait;
-    struct weir__list link; /* among the loop's ops, while it runs */
-    int64_t result;
-    int reason;      /* why it was interrupted; 0: it was not */
-    int notice;      /* a zero-copy send's second result: IORING_NOTIF_USAGE_* */
-    uint8_t awaited; /* completions that have not come */
-    bool cancel_sent;
 
     /* A standing op's, set by its handle; both run in the reap, and may neither park nor submit. */
     void (*event)(struct weir__op *op, int result, uint32_t flags); /* IORING_CQE_F_* */
+    const void *handle;                 /* what `event` touches first; a hint */
     void (*ended)(struct weir__op *op); /* nothing refers to it any more: it can be started anew */
 };
 

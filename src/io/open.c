@@ -10,6 +10,7 @@
 #include "core/loop.h"
 #include "io/descriptor.h"
 #include "io/file.h"
+#include "io/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,17 @@
 
 /* What makes or empties files goes to the disk; with O_PATH nothing is opened at all. */
 enum { POOL_FLAGS = O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) };
+
+/* The few system calls of a look at a cached path cost a third of the CPU of a lone trip to the
+ * pool, and half of its time. But while others wait for the loop, or the pool works for it anyway,
+ * the pool's threads get more done beside it (open, read and close, 64 in flight on two CPUs: 140
+ * k/s against 64, at 12.5 us of CPU against 20.5). */
+bool weir__file_is_alone(const struct weir__op *op)
+{
+    const struct weir__loop *loop = op->wait->loop;
+
+    return op->deadline_ns == WEIR_NOW || (!loop->ready.head && loop->io->pooled_count == 0);
+}
 
 /* Whether a path is at hand and leads to what opens at once: on a local disk, and not remote,
  * stacked or in user space, where anybody may be asked. */
@@ -40,7 +52,7 @@ int64_t weir__file_attempt_openat(struct weir__op *op)
 {
     int fd;
 
-    if ((op->flags & POOL_FLAGS) || !at_hand(op))
+    if ((op->flags & POOL_FLAGS) || !weir__file_is_alone(op) || !at_hand(op))
         return -EAGAIN;
     /* O_NONBLOCK, so that a lease is not waited for, nor a FIFO that has taken the name since. */
     fd = weir__kernel_open_cached(op->fd, op->address, op->flags | O_CLOEXEC | O_NONBLOCK);

@@ -341,6 +341,12 @@ const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT] = {
         .prep = weir__transfer_prep_writev,
         .call = weir__transfer_call_writev,
     },
+    ROW(PIPE2) = {
+        .name = "pipe2",
+        .why = "answers at once",
+        .route = WEIR__ROUTE_INLINE,
+        .call = weir__transfer_call_pipe2,
+    },
     ROW(RECV_MULTISHOT) = {
         .name = "recv_multishot",
         .why = "waits for a peer; one op with many results",

@@ -73,6 +73,25 @@ int64_t weir__transfer_call_writev(struct weir__op *op)
     return weir__kernel_writev(op->fd, op->address, (int)op->length);
 }
 
+int64_t weir__transfer_call_pipe2(struct weir__op *op)
+{
+    int *pair = op->address;
+    int error = weir__kernel_pipe(pair, op->flags);
+
+    if (error < 0)
+        return error;
+    weir__descriptor_forget(pair[0]);
+    weir__descriptor_forget(pair[1]);
+    return 0;
+}
+
+int weir_pipe2(int pair[2], int flags)
+{
+    struct weir__op op = { .fd = -1, .address = pair, .flags = flags };
+
+    return pair ? (int)weir__op_run(WEIR__OP_ID_PIPE2, &op, WEIR_FOREVER) : -EINVAL;
+}
+
 static ssize_t transfer(enum weir__op_id id, int fd, void *buffer, size_t bytes,
                         int64_t deadline_ns)
 {

@@ -89,30 +89,47 @@ static int watch(struct weir__listen_set *set, int fd)
     return weir__kernel_epoll_add(set->ready_fd, fd, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
-/* A socket becomes the set's; on an error it is closed. */
-static int add_socket(struct weir__listen_set *set, int fd)
+/* The set waits for all its sockets at once, from now on. */
+static int begin_to_watch(struct weir__listen_set *set)
+{
+    int error = set->ready_fd = weir__kernel_epoll_create();
+
+    for (unsigned i = 0; i < set->fd_count && error >= 0; i++)
+        error = watch(set, set->fds[i]);
+    return error;
+}
+
+/* A socket becomes the set's; on an error it is closed. One alone, that no other loop shares, is
+ * polled itself. */
+static int add_socket(struct weir__listen_set *set, int fd, bool shared)
 {
     int error = make_non_blocking(fd);
 
-    if (error >= 0 && set->fd_count == 1 && set->ready_fd < 0) {
-        error = set->ready_fd = weir__kernel_epoll_create();
-        if (error >= 0)
-            error = watch(set, set->fds[0]);
-    }
+    if (error >= 0 && set->ready_fd < 0 && (shared || set->fd_count > 0))
+        error = begin_to_watch(set);
     if (error >= 0 && set->ready_fd >= 0)
         error = watch(set, fd);
-    if (error < 0)
+    if (error < 0) {
         weir_close(fd);
-    else
-        set->fds[set->fd_count++] = fd;
-    return error;
+        return error;
+    }
+    weir__lock_acquire(&set->listener->lock);
+    set->fds[set->fd_count++] = fd;
+    weir__lock_release(&set->listener->lock);
+    return 0;
 }
 
 /* The sockets that were added last, after one set could not have its own. */
 static void remove_last(struct weir_listener *listener, unsigned set_count)
 {
-    for (unsigned i = 0; i < set_count; i++)
-        weir_close(listener->sets[i].fds[--listener->sets[i].fd_count]);
+    for (unsigned i = 0; i < set_count; i++) {
+        int fd;
+
+        weir__lock_acquire(&listener->lock);
+        fd = listener->sets[i].fds[--listener->sets[i].fd_count];
+        weir__lock_release(&listener->lock);
+        weir_close(fd);
+    }
 }
 
 /* One more socket for the i-th set like the first set's newest: at its address, or the same. */
@@ -134,12 +151,13 @@ static int open_another(const struct weir_listener *listener,
 static int add_to_sets(struct weir_listener *listener, int fd,
                        const struct weir_listen_options *options)
 {
-    int error = add_socket(&listener->sets[0], fd);
+    bool shared = listener->set_count > 1 && !options->reuse_port;
+    int error = add_socket(&listener->sets[0], fd, shared);
 
     for (unsigned i = 1; i < listener->set_count && error >= 0; i++) {
         error = open_another(listener, options);
         if (error >= 0)
-            error = add_socket(&listener->sets[i], error);
+            error = add_socket(&listener->sets[i], error, shared);
         if (error < 0)
             remove_last(listener, i);
     }
@@ -159,9 +177,11 @@ static int check_addition(struct weir_listener *listener)
             error = -EBUSY;
     if (listener->serving)
         error = -EBUSY;
-    weir__lock_release(&listener->lock);
-    if (error >= 0 && listener->sets[0].fd_count == WEIR__LISTENER_SOCKETS_MAX)
+    else if (atomic_load_explicit(&listener->closed, memory_order_relaxed))
+        error = -EBADF;
+    else if (listener->sets[0].fd_count == WEIR__LISTENER_SOCKETS_MAX)
         error = -E2BIG;
+    weir__lock_release(&listener->lock);
     return error;
 }
 
@@ -234,6 +254,8 @@ int weir__listen_set_enter(struct weir__listen_set *set)
     /* relaxed: it changes under the lock */
     if (atomic_load_explicit(&listener->closed, memory_order_relaxed))
         error = -EBADF;
+    else if (set->fd_count == 0)
+        error = -EINVAL;
     else if (set->user_count && set->loop != weir__loop_current)
         error = -EBUSY;
     if (error >= 0) {
@@ -313,6 +335,42 @@ static void end_users(struct weir_listener *listener)
     }
 }
 
+/* Under no lock: the set's sockets as they are now. */
+static unsigned copy_fds(struct weir__listen_set *set, int fds[WEIR__LISTENER_SOCKETS_MAX])
+{
+    unsigned count;
+
+    weir__lock_acquire(&set->listener->lock);
+    count = set->fd_count;
+    memcpy(fds, set->fds, count * sizeof *fds);
+    weir__lock_release(&set->listener->lock);
+    return count;
+}
+
+void weir__listener_close_sockets(struct weir_listener *listener)
+{
+    int fds[WEIR__LISTENER_SOCKETS_MAX];
+
+    weir__lock_acquire(&listener->lock);
+    /* relaxed: who acts on it later has taken the lock, or is woken after this */
+    atomic_store_explicit(&listener->closed, true, memory_order_relaxed);
+    weir__lock_release(&listener->lock);
+    end_users(listener);
+    for (unsigned i = 0; i < listener->set_count; i++) {
+        struct weir__listen_set *set = &listener->sets[i];
+        unsigned count = copy_fds(set, fds);
+
+        weir__lock_acquire(&listener->lock);
+        set->fd_count = 0;
+        weir__lock_release(&listener->lock);
+        while (count)
+            weir_close(fds[--count]);
+        if (set->ready_fd >= 0)
+            weir_close(set->ready_fd);
+        set->ready_fd = -1;
+    }
+}
+
 int weir_listener_close(struct weir_listener *listener)
 {
     bool serving;
@@ -323,43 +381,39 @@ int weir_listener_close(struct weir_listener *listener)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
     weir__lock_acquire(&listener->lock);
     serving = listener->serving;
-    /* relaxed: who acts on it later has taken the lock, or is woken after this */
-    atomic_store_explicit(&listener->closed, !serving, memory_order_relaxed);
     weir__lock_release(&listener->lock);
     if (serving)
         return -EBUSY;
-    end_users(listener);
-    for (unsigned i = 0; i < listener->set_count; i++) {
-        struct weir__listen_set *set = &listener->sets[i];
-
-        if (set->ready_fd >= 0)
-            weir_close(set->ready_fd);
-        while (set->fd_count)
-            weir_close(set->fds[--set->fd_count]);
-    }
+    weir__listener_close_sockets(listener);
     free_listener(listener);
     return 0;
 }
 
 int weir_listener_address(struct weir_listener *listener, unsigned index, char *text, size_t bytes)
 {
+    int fds[WEIR__LISTENER_SOCKETS_MAX];
+
     if (!listener)
         return -EINVAL;
-    if (index >= listener->sets[0].fd_count)
+    if (index >= copy_fds(&listener->sets[0], fds))
         return -ENOENT;
-    return weir_socket_address(listener->sets[0].fds[index], text, bytes);
+    return weir_socket_address(fds[index], text, bytes);
 }
 
 /* For a socket that listens, the kernel gives its queue in the fields of what is unacknowledged. */
-static void add_backlog(struct weir_listener_stats *stats, int fd)
+static void add_backlog(struct weir_listener_stats *stats, struct weir__listen_set *set)
 {
-    struct tcp_info info = { 0 };
-    socklen_t bytes = sizeof info;
+    int fds[WEIR__LISTENER_SOCKETS_MAX];
 
-    if (weir__kernel_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0)
-        return;
-    stats->backlog += info.tcpi_unacked;
-    stats->backlog_max += info.tcpi_sacked;
+    for (unsigned count = copy_fds(set, fds); count--;) {
+        struct tcp_info info = { 0 };
+        socklen_t bytes = sizeof info;
+
+        if (weir__kernel_getsockopt(fds[count], IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0)
+            continue;
+        stats->backlog += info.tcpi_unacked;
+        stats->backlog_max += info.tcpi_sacked;
+    }
 }
 
 static uint64_t read_figure(atomic_ullong *figure)
@@ -391,7 +445,6 @@ int weir_listener_read_stats(struct weir_listener *listener, struct weir_listene
     for (unsigned i = 0; i < listener->lane_count; i++)
         stats->open += atomic_load_explicit(&listener->lanes[i].open_count, memory_order_relaxed);
     for (unsigned i = 0; i < listener->set_count; i++)
-        for (unsigned at = 0; at < listener->sets[i].fd_count; at++)
-            add_backlog(stats, listener->sets[i].fds[at]);
+        add_backlog(stats, &listener->sets[i]);
     return 0;
 }

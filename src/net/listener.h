@@ -34,7 +34,7 @@ enum { WEIR__LISTENER_SOCKETS_MAX = 16, WEIR__LISTENER_NAME_BYTES = 32 };
 
 struct weir__listen_set {
     struct weir_listener *listener;
-    int fds[WEIR__LISTENER_SOCKETS_MAX];
+    int fds[WEIR__LISTENER_SOCKETS_MAX]; /* both change under the listener's lock, without users */
     unsigned fd_count;
     int ready_fd;  /* epoll of all sockets when there are several; else -1 */
     unsigned next; /* of the loop that accepts: the socket whose turn it is */
@@ -67,7 +67,6 @@ struct weir_listener {
     struct weir__lock lock;
     /* Under the lock, except that `closed` may be read without it: it stays. */
     bool serving;
-    bool served;
     atomic_bool closed;
     struct weir__waiter *closer; /* waits for the last user */
 
@@ -80,7 +79,7 @@ struct weir_listener {
     atomic_uint paused_now;
 };
 
-/* A call begins, or ends, to use a set. 0; -EBADF; -EBUSY another loop does. */
+/* A call begins, or ends, to use a set. 0; -EBADF; -EINVAL no socket; -EBUSY another loop does. */
 int weir__listen_set_enter(struct weir__listen_set *set);
 void weir__listen_set_leave(struct weir__listen_set *set);
 
@@ -91,6 +90,9 @@ int weir__listen_set_take(struct weir__listen_set *set, struct sockaddr *address
 
 /* Parks until somebody waits, or seems to. 0 or more; -EAGAIN, -ETIME, -ECANCELED, -EBADF. */
 int weir__listen_set_await(struct weir__listen_set *set, int64_t deadline_ns);
+
+/* Ends who accepts, with -EBADF, and closes the sockets. */
+void weir__listener_close_sockets(struct weir_listener *listener);
 
 static inline void weir__listener_count(atomic_ullong *figure, unsigned long long amount)
 {

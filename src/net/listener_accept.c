@@ -150,7 +150,7 @@ int weir_listener_accept(struct weir_listener *listener, struct sockaddr *addres
     if (!weir__loop_current)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
     set = &listener->sets[listener->set_count > 1 ? weir__loop_current->index : 0];
-    result = set->fd_count ? weir__listen_set_enter(set) : -EINVAL;
+    result = weir__listen_set_enter(set);
     if (result < 0)
         return result;
     do {

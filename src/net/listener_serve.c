@@ -174,7 +174,6 @@ static int accept_clients(struct weir__lane *lane)
 static int work(void *arg)
 {
     struct weir__lane *lane = arg;
-    const int64_t drain_ns = WEIR_FOREVER;
     int result, fd, told;
 
     if (!lane->set) {
@@ -187,8 +186,8 @@ static int work(void *arg)
         result = accept_clients(lane);
         weir__listen_set_leave(lane->set);
     }
-    told = weir_chan_send(lane->listener->stops, &drain_ns, WEIR_NOW);
-    (void)told; /* full: it is being stopped anyway */
+    told = weir_listener_stop(lane->listener, WEIR_FOREVER);
+    (void)told; /* it may be stopping anyway */
     return result;
 }
 
@@ -303,8 +302,8 @@ static int begin_serving(struct weir_listener *listener, weir_client_fn *fn, voi
         error = -EBADF;
     else if (listener->serving)
         error = -EBUSY;
-    else if (listener->served)
-        error = -EPIPE;
+    else if (listener->sets[0].fd_count == 0)
+        error = -EINVAL;
     if (error >= 0) {
         listener->serving = true;
         listener->fn = fn;
@@ -318,7 +317,6 @@ static void end_serving(struct weir_listener *listener)
 {
     weir__lock_acquire(&listener->lock);
     listener->serving = false;
-    listener->served = true;
     weir__lock_release(&listener->lock);
 }
 
@@ -328,7 +326,7 @@ int weir_listener_serve(struct weir_listener *listener, weir_client_fn *fn, void
     struct weir_scope *workers;
     int error, failed, drained;
 
-    if (!listener || !fn || listener->sets[0].fd_count == 0)
+    if (!listener || !fn)
         return -EINVAL;
     if (!weir__loop_current)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
@@ -344,6 +342,7 @@ int weir_listener_serve(struct weir_listener *listener, weir_client_fn *fn, void
     weir_shield_enter();
     failed = stop_accepting(listener);
     weir_shield_leave();
+    weir__listener_close_sockets(listener);
     drained = drain(listener, workers, drain_ns);
     error = error < 0 ? error : failed < 0 ? failed : drained;
 end:

@@ -320,7 +320,7 @@ static int begin_or_join(const struct lookup *lookup, struct weir__answer **answ
     int error;
 
     pthread_mutex_unlock(&resolver->mutex);
-    error = weir__pool_start(resolver->pool);
+    error = weir__pool_start(resolver->pool) < 0 ? -ENOMEM : 0; /* no thread can be had */
     if (error >= 0)
         error = weir__pool_admit(resolver->pool, lookup->deadline_ns);
     pthread_mutex_lock(&resolver->mutex);

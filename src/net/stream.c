@@ -228,7 +228,16 @@ static int settle_here(struct weir_stream *stream, struct weir__loop *loop)
     return 0;
 }
 
-int weir__stream_enter(struct weir_stream *stream, bool *busy)
+bool weir__stream_receives_ahead(struct weir_stream *stream)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    if (loop && !stream->loop)
+        settle_here(stream, loop); /* what it refuses, the select's verbs meet again */
+    return stream->reads_ahead;
+}
+
+int weir__stream_enter_even_cancelled(struct weir_stream *stream, bool *busy)
 {
     struct weir__loop *loop = weir__loop_current;
 
@@ -244,10 +253,19 @@ int weir__stream_enter(struct weir_stream *stream, bool *busy)
         return -EBADF;
     if (WEIR_UNLIKELY(*busy))
         return -EBUSY;
-    if (WEIR_UNLIKELY(weir__task_is_interrupted(loop->current)))
-        return -ECANCELED;
     *busy = true;
     return 0;
+}
+
+int weir__stream_enter(struct weir_stream *stream, bool *busy)
+{
+    int error = weir__stream_enter_even_cancelled(stream, busy);
+
+    if (WEIR_LIKELY(error >= 0) && WEIR_UNLIKELY(weir__wait_check() < 0)) {
+        *busy = false;
+        error = -ECANCELED;
+    }
+    return error;
 }
 
 /* --- Chores ----------------------------------------------------------------------------------- */
@@ -332,21 +350,21 @@ int weir_stream_read_stats(const struct weir_stream *stream, struct weir_stream_
 
 /* --- Closing ---------------------------------------------------------------------------------- */
 
-static void wake(struct weir__wait **parked)
+static void wake_writer(struct weir_stream *stream)
 {
-    struct weir__wait *wait = *parked;
+    struct weir__wait *writer = stream->writer;
 
-    *parked = NULL;
-    if (wait)
-        weir__wait_fire(wait, 0);
+    stream->writer = NULL;
+    if (writer)
+        weir__wait_fire(writer, 0);
 }
 
 /* Nobody enters any more; those inside leave with -EBADF. */
 static void end_callers(struct weir_stream *stream)
 {
     stream->closing = true;
-    wake(&stream->reader);
-    wake(&stream->writer);
+    weir__stream_wake_reader(stream);
+    wake_writer(stream);
     weir__close_end_calls(stream->loop->io, stream->fd);
     while (stream->reading || stream->writing)
         weir__sched_yield(stream->loop);
@@ -400,6 +418,8 @@ static int close_stream(struct weir_stream *stream, int64_t deadline_ns, bool gr
     } else if (stream->is_socket) {
         weir__kernel_setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     }
+    stream->write_error =
+        stream->write_error < 0 ? stream->write_error : -EBADF; /* no more kicks */
     close_error = weir_close(stream->fd);
     if (close_error == -EBUSY) { /* somebody uses the bare descriptor on another loop */
         stream->closing = false;

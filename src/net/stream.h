@@ -53,8 +53,9 @@ struct weir_stream {
     /* What each request touches. */
     struct weir__loop *loop; /* home; NULL: none yet, or handed over */
     struct weir__receive_pool *buffers;
-    struct weir__wait *reader; /* parked until something comes, or the receive has ended */
-    struct weir__wait *writer; /* parked until the send behind has ended */
+    struct weir__wait *reader;    /* parked until something comes, or the receive has ended */
+    struct weir__waiter *watcher; /* of a select that waits for it; NULL: none */
+    struct weir__wait *writer;    /* parked until the send behind has ended */
     int fd;
     uint8_t receive;   /* enum weir__stream_receive */
     bool reads_ahead;  /* may be received ahead at all */
@@ -110,6 +111,10 @@ struct weir_stream {
 
 /* Enters a verb of one side; `busy` is stream->reading or writing. 0 or why not. */
 int weir__stream_enter(struct weir_stream *stream, bool *busy);
+int weir__stream_enter_even_cancelled(struct weir_stream *stream, bool *busy);
+
+/* Whether it may receive ahead here; it settles on the calling loop if it has no home. */
+bool weir__stream_receives_ahead(struct weir_stream *stream);
 
 /* A block from the loop's cache; NULL without memory. */
 struct weir__stream_block *weir__stream_take_block(struct weir_stream *stream, size_t bytes);
@@ -150,6 +155,12 @@ int weir__stream_receive_more(struct weir_stream *stream, int64_t deadline_ns);
 /* Ends the receive, and waits for it; on 0 it is idle. */
 int weir__stream_stop(struct weir_stream *stream, int64_t deadline_ns);
 
+/* Starts receiving ahead, if it is not under way, whether there are buffers or not. */
+int weir__stream_arm(struct weir_stream *stream);
+
+/* Whoever waits for something to come looks again. */
+void weir__stream_wake_reader(struct weir_stream *stream);
+
 /* Asks the receive to end. */
 void weir__stream_ask_stop(struct weir_stream *stream);
 
@@ -160,6 +171,14 @@ void weir__stream_kick(struct weir_stream *stream);
 
 /* Waits until no send behind is in flight. 0, or why not. */
 int weir__stream_await_send(struct weir_stream *stream, int64_t deadline_ns);
+
+/*
+ * Sends from the caller's memory, behind what was written: `count` vectors, at least one, but for
+ * their first bytes. Returns how many bytes of them went out, maybe not all and maybe none, or
+ * -errno.
+ */
+int64_t weir__stream_send(struct weir_stream *stream, const struct iovec *vectors, int count,
+                          size_t skip_bytes, int64_t deadline_ns);
 
 /* As weir_stream_flush, by who has entered. */
 int weir__stream_flush(struct weir_stream *stream, int64_t deadline_ns);

@@ -182,7 +182,7 @@ int weir_stream_consume(struct weir_stream *stream, size_t bytes)
 
     if (!stream)
         return -EINVAL;
-    error = weir__stream_enter(stream, &stream->reading);
+    error = weir__stream_enter_even_cancelled(stream, &stream->reading);
     if (error < 0)
         return error;
     if (bytes > weir__stream_unread_bytes(stream))

@@ -13,14 +13,19 @@ enum {
     BIG_READS = 4,           /* one after the other, until receiving ahead is given up */
 };
 
-static inline void wake(struct weir__wait **parked)
+/* Whoever waits for the receive: a reader of this loop, or a select, which others may fire too. */
+void weir__stream_wake_reader(struct weir_stream *stream)
 {
-    struct weir__wait *wait = *parked;
+    struct weir__wait *reader = stream->reader;
+    struct weir__waiter *watcher = stream->watcher;
 
-    if (!wait)
-        return;
-    *parked = NULL;
-    weir__wait_fire(wait, 0);
+    if (reader) {
+        stream->reader = NULL;
+        weir__wait_fire_here(reader, 0);
+    } else if (watcher) {
+        stream->watcher = NULL;
+        weir__wait_fire(watcher->wait, watcher->index);
+    }
 }
 
 /* --- Events of the receive, in the reap ------------------------------------------------------- */
@@ -68,7 +73,7 @@ static void receive_event(struct weir__op *op, int result, uint32_t flags)
         }
         note_end(stream, result);
     }
-    wake(&stream->reader);
+    weir__stream_wake_reader(stream);
 }
 
 static void receive_ended(struct weir__op *op)
@@ -76,17 +81,20 @@ static void receive_ended(struct weir__op *op)
     struct weir_stream *stream = WEIR_CONTAINER_OF(op, struct weir_stream, receive_op);
 
     stream->receive = WEIR__RECEIVE_IDLE;
-    wake(&stream->reader);
+    weir__stream_wake_reader(stream);
 }
 
 /* --- Starting and stopping it ----------------------------------------------------------------- */
 
-static int arm(struct weir_stream *stream)
+int weir__stream_arm(struct weir_stream *stream)
 {
     struct weir__op *op = &stream->receive_op;
     int error;
 
+    if (stream->receive != WEIR__RECEIVE_IDLE)
+        return 0;
     op->fd = stream->fd;
+    op->handle = stream;
     op->event = receive_event;
     op->ended = receive_ended;
     error = weir__op_start(WEIR__OP_ID_RECV_MULTISHOT, op);
@@ -263,7 +271,7 @@ static int ensure_armed(struct weir_stream *stream)
         weir__counter_add(&stream->loop->counters, WEIR_STREAMS_STARVED, 1);
         return -ENOBUFS;
     }
-    return arm(stream);
+    return weir__stream_arm(stream);
 }
 
 /* One try: what has come in the meantime is reaped. 0: something has, look again. */

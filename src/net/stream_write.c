@@ -5,6 +5,7 @@
 #include "net/stream.h"
 
 #include <weir/socket.h>
+#include <weir/task.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -51,7 +52,7 @@ static void send_ended(struct weir__op *op)
         weir__stream_post_chore(stream);
     if (writer) {
         stream->writer = NULL;
-        weir__wait_fire(writer, 0);
+        weir__wait_fire_here(writer, 0);
     }
 }
 
@@ -70,9 +71,12 @@ void weir__stream_kick(struct weir_stream *stream)
     op->length = stream->out_end - stream->out_begin;
     stream->out_kicked = stream->out_end;
     op->flags = MSG_WAITALL;
+    op->handle = stream;
     op->event = send_event;
     op->ended = send_ended;
+    weir_shield_enter(); /* it is the stream's, whoever is here by chance */
     error = weir__op_start(stream->is_socket ? WEIR__OP_ID_SEND : WEIR__OP_ID_WRITE, op);
+    weir_shield_leave();
     if (error < 0)
         stream->write_error = error;
     else
@@ -203,6 +207,14 @@ static int64_t send_without_copy(struct weir_stream *stream, const void *data, s
     return result;
 }
 
+/* An error that is the connection's, and not this call's. */
+static void note_error(struct weir_stream *stream, int64_t error)
+{
+    if (error < 0 && error != -EAGAIN && error != -ETIME && error != -ECANCELED &&
+        error != -EBUSY && error != -ENOMEM)
+        stream->write_error = (int)error;
+}
+
 /* Where a send from the caller's memory may begin: behind the send behind. */
 static int await_turn(struct weir_stream *stream, int64_t deadline_ns)
 {
@@ -211,8 +223,8 @@ static int await_turn(struct weir_stream *stream, int64_t deadline_ns)
     return stream->write_error < 0 ? stream->write_error : code;
 }
 
-static int64_t send_directly(struct weir_stream *stream, const struct iovec *vectors, int count,
-                             size_t skip_bytes, int64_t deadline_ns)
+int64_t weir__stream_send(struct weir_stream *stream, const struct iovec *vectors, int count,
+                          size_t skip_bytes, int64_t deadline_ns)
 {
     size_t bytes = vectors->iov_len - skip_bytes;
     int64_t result = await_turn(stream, deadline_ns);
@@ -224,26 +236,20 @@ static int64_t send_directly(struct weir_stream *stream, const struct iovec *vec
         if (result >= 0)
             result = send_without_copy(stream, (char *)vectors->iov_base + skip_bytes, bytes,
                                        deadline_ns);
-        if (result != -EOPNOTSUPP)
-            return result;
+    } else {
+        result = -EOPNOTSUPP;
     }
-    return send_vectors(stream, vectors, count, skip_bytes, deadline_ns);
+    if (result == -EOPNOTSUPP)
+        result = send_vectors(stream, vectors, count, skip_bytes, deadline_ns);
+    note_error(stream, result);
+    return result;
 }
 
 /* --- The verbs -------------------------------------------------------------------------------- */
 
-/* An error that is the connection's, and not this call's. */
-static void note_error(struct weir_stream *stream, int64_t error)
-{
-    if (error != -EAGAIN && error != -ETIME && error != -ECANCELED && error != -EBUSY &&
-        error != -ENOMEM)
-        stream->write_error = (int)error;
-}
-
 /* What a call returns that has had some effect before it was stopped. */
-static int64_t outcome(struct weir_stream *stream, size_t done_bytes, int64_t error)
+static int64_t outcome(size_t done_bytes, int64_t error)
 {
-    note_error(stream, error);
     return done_bytes > 0 ? (int64_t)done_bytes : error;
 }
 
@@ -265,9 +271,9 @@ static int64_t write_much(struct weir_stream *stream, const char *data, size_t b
         if (rest.iov_len < stream->write_buffer_bytes && stream->sending)
             sent = await_turn(stream, deadline_ns); /* then there is room, or it all goes */
         else
-            sent = send_directly(stream, &rest, 1, 0, deadline_ns);
+            sent = weir__stream_send(stream, &rest, 1, 0, deadline_ns);
         if (sent < 0)
-            return outcome(stream, done_bytes, sent);
+            return outcome(done_bytes, sent);
         done_bytes += (size_t)sent;
     }
     return (int64_t)done_bytes;
@@ -314,10 +320,10 @@ static int64_t writev_much(struct weir_stream *stream, const struct iovec *vecto
     size_t done_bytes = 0, skip_bytes = 0;
 
     while (done_bytes < bytes) {
-        int64_t sent = send_directly(stream, vectors, count, skip_bytes, deadline_ns);
+        int64_t sent = weir__stream_send(stream, vectors, count, skip_bytes, deadline_ns);
 
         if (sent < 0)
-            return outcome(stream, done_bytes, sent);
+            return outcome(done_bytes, sent);
         done_bytes += (size_t)sent;
         skip_bytes += (size_t)sent;
         for (; count > 0 && skip_bytes >= vectors->iov_len; vectors++, count--)

@@ -272,6 +272,8 @@ int weir_child_wait(struct weir_child *child, int *status, int64_t deadline_ns)
 
 int weir_child_kill(struct weir_child *child, int signo)
 {
+    if (weir__loop_forked)
+        return -EOWNERDEAD;
     return child ? send_signal(child, signo) : -EINVAL;
 }
 

@@ -179,6 +179,8 @@ int weir_watch_add(struct weir_watch *watch, const char *path, uint32_t mask, in
 
 int weir_watch_remove(struct weir_watch *watch, int id)
 {
+    if (weir__loop_forked)
+        return -EOWNERDEAD;
     return watch ? weir__kernel_inotify_remove(watch->fd, id) : -EINVAL;
 }
 

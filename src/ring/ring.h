@@ -30,6 +30,7 @@ enum { WEIR__SEND_ZC_REPORT_USAGE = 1 << 3 };
 struct weir__completion {
     /* Runs on the ring's thread during a reap. May not park, and may not submit. */
     void (*complete)(struct weir__completion *completion, int result, uint32_t flags);
+    const void *touched; /* what it is going to touch; fetched ahead. A hint, may be NULL */
 };
 
 struct weir__ring_options {

@@ -272,6 +272,20 @@ static int64_t call_multicast(struct world *world, enum how how, int64_t deadlin
     return result;
 }
 
+static int64_t call_pipe2(struct world *world, enum how how, int64_t deadline_ns)
+{
+    int pair[2];
+    int result = weir_pipe2(pair, how == FAIL ? O_APPEND : 0);
+
+    (void)world;
+    (void)deadline_ns;
+    if (result >= 0) {
+        plain_close(pair[0]);
+        plain_close(pair[1]);
+    }
+    return result;
+}
+
 static int64_t call_shutdown(struct world *world, enum how how, int64_t deadline_ns)
 {
     int pair[2];
@@ -458,6 +472,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_WRITE] = FIXTURE(call_write, -EPIPE, RING),
     [WEIR__OP_ID_READV] = FIXTURE(call_readv, -EBADF, RING),
     [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
+    [WEIR__OP_ID_PIPE2] = FIXTURE(call_pipe2, -EINVAL, INLINE, .no_deadline = true),
     [WEIR__OP_ID_RECV_MULTISHOT] = FIXTURE(call_recv_multishot, -ENOTSOCK, RING),
     [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),

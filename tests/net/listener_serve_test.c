@@ -258,6 +258,35 @@ static void test_per_loop(void **state)
     run_and_count_fds(per_loop_body, NULL, &two_loops);
 }
 
+/* A unix-domain socket, of which there can be only one, is shared by the loops. */
+static int shared_body(void *arg)
+{
+    const struct weir_listener_options per_loop = { .spread = WEIR_LISTENER_PER_LOOP };
+    struct server server;
+    int client;
+
+    (void)arg;
+    server_open(&server, &per_loop);
+    CHECK_EQUAL(weir_listener_close(server.listener), 0);
+    CHECK_EQUAL(weir_listener_open(&server.listener, "unix:@weir-shared-test", &per_loop), 0);
+    call_start(&server.call);
+    for (int i = 0; i < 64; i++) {
+        client = weir_dial("unix:@weir-shared-test", NULL, WEIR_FOREVER);
+        CHECK(client >= 0);
+        talk(client);
+        CHECK_EQUAL(weir_close(client), 0);
+    }
+    CHECK_EQUAL(atomic_load(&server.served), 64);
+    CHECK_EQUAL(server_stop(&server, WEIR_FOREVER), 0);
+    return 0;
+}
+
+static void test_shared_by_loops(void **state)
+{
+    (void)state;
+    run_and_count_fds(shared_body, NULL, &two_loops);
+}
+
 /* A credit is for a connection that is there, not for a loop that waits for one: with a bound of
  * one, whichever loop gets it serves it. */
 static int narrow_body(void *arg)
@@ -308,7 +337,9 @@ static int drain_body(void *arg)
     talk(clients[0]);
     CHECK_EQUAL(call_finish(&server.call), -ETIME);
     CHECK_EQUAL(atomic_load(&server.ended), 8);
-    CHECK_EQUAL(weir_listener_serve(server.listener, echo, &server), -EPIPE);
+    CHECK_EQUAL(weir_listener_serve(server.listener, echo, &server), -EBADF);
+    CHECK_EQUAL(weir_listener_add(server.listener, "127.0.0.1:0"), -EBADF);
+    CHECK_EQUAL(weir_listener_accept(server.listener, NULL, NULL, WEIR_NOW), -EBADF);
     CHECK_EQUAL(weir_listener_close(server.listener), 0);
     for (int i = 0; i < 8; i++) {
         CHECK_EQUAL(weir_recv(clients[i], &byte, 1, 0, WEIR_FOREVER), 0);
@@ -346,6 +377,37 @@ static void test_drain(void **state)
 
         run_and_count_fds(drain_body, &options, &two_loops);
     }
+}
+
+/* While it drains, new peers are refused, those that are served go on. */
+static int closed_body(void *arg)
+{
+    struct server server;
+    char text[ADDRESS_BYTES];
+    int client, fd;
+
+    (void)arg;
+    server_start(&server, NULL);
+    CHECK(weir_listener_address(server.listener, 0, text, sizeof text) > 0);
+    client = client_of(&server);
+    talk(client);
+    CHECK_EQUAL(weir_listener_stop(server.listener, WEIR_FOREVER), 0);
+    while ((fd = weir_dial(text, NULL, WEIR_FOREVER)) >= 0)
+        CHECK_EQUAL(weir_close(fd), 0);
+    CHECK_EQUAL(fd, -ECONNREFUSED);
+    CHECK_EQUAL(weir_listener_close(server.listener), -EBUSY);
+    talk(client);
+    CHECK_EQUAL(weir_close(client), 0);
+    CHECK_EQUAL(call_finish(&server.call), 0);
+    CHECK_EQUAL(weir_listener_address(server.listener, 0, text, sizeof text), -ENOENT);
+    CHECK_EQUAL(weir_listener_close(server.listener), 0);
+    return 0;
+}
+
+static void test_refused_while_it_drains(void **state)
+{
+    (void)state;
+    run_and_count_fds(closed_body, NULL, &one_loop);
 }
 
 /* A socket that listens no more ends the serving, with its error. */
@@ -453,8 +515,10 @@ int main(void)
         cmocka_unit_test(test_stop_without_room),
         cmocka_unit_test(test_hand_over),
         cmocka_unit_test(test_per_loop),
+        cmocka_unit_test(test_shared_by_loops),
         cmocka_unit_test(test_narrow_bound_on_two_loops),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_refused_while_it_drains),
         cmocka_unit_test(test_broken_socket),
         cmocka_unit_test(test_stop_in_a_storm),
     };

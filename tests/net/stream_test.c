@@ -315,6 +315,60 @@ static void test_other_kinds(void **state)
     run_both_ways(other_kinds_body, NULL);
 }
 
+static int64_t say_call(void *arg, int64_t deadline_ns)
+{
+    (void)deadline_ns;
+    say(*(int *)arg, "hi", 2);
+    return 0;
+}
+
+static int select_body(void *arg)
+{
+    int peers[2];
+    struct weir_stream *streams[2] = { open_tcp(&peers[0], arg), open_tcp(&peers[1], arg) };
+    struct weir_clause clauses[3];
+    struct call call;
+    char bytes[16];
+
+    for (int round = 0; round < 50; round++) {
+        int speaker = round % 2, timer = round % 5 == 4;
+
+        clauses[0] = weir_clause_stream(streams[0]);
+        clauses[1] = weir_clause_stream(streams[1]);
+        clauses[2] = weir_clause_timer(timer ? weir_in_us(300) : weir_in_seconds(20));
+        CHECK_EQUAL(weir_select(clauses, 2, 0, WEIR_NOW), -EAGAIN);
+        call = call_of(say_call, &peers[speaker]);
+        if (round % 3 == 0)
+            say(peers[speaker], "hi", 2);
+        else if (!timer)
+            call_start(&call);
+        CHECK_EQUAL(weir_select(clauses, 3, 0, WEIR_FOREVER), timer && round % 3 ? 2 : speaker);
+        if (round % 3 == 0 || !timer)
+            CHECK_EQUAL(weir_stream_read(streams[speaker], bytes, 16, WEIR_NOW), 2);
+        if (round % 3 && !timer)
+            CHECK_EQUAL(call_finish(&call), 0);
+    }
+    plain_close(peers[1]);
+    clauses[0] = weir_clause_stream(streams[0]);
+    clauses[1] = weir_clause_stream(streams[1]);
+    CHECK_EQUAL(weir_select(clauses, 2, 0, weir_in_seconds(20)), 1);
+    CHECK_EQUAL(weir_stream_read(streams[1], bytes, 16, WEIR_NOW), 0);
+    clauses[1] = weir_clause_stream(NULL);
+    CHECK_EQUAL(weir_select(clauses, 2, 0, weir_in_ms(1)), -ETIME);
+    close_both(streams[0], peers[0]);
+    CHECK_EQUAL(weir_stream_close(streams[1], weir_in_seconds(20)), 0);
+    return 0;
+}
+
+static void test_select(void **state)
+{
+    struct weir_stream_options plain = { .flags = WEIR_STREAM_PLAIN_RECEIVE };
+
+    (void)state;
+    run_both_ways(select_body, NULL);
+    run_both_ways(select_body, &plain);
+}
+
 static int refusals_body(void *arg)
 {
     struct weir_stream_options options = { .reserved = { 1 } };
@@ -359,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_writes),
         cmocka_unit_test(test_a_peer_that_does_not_read),
         cmocka_unit_test(test_other_kinds),
+        cmocka_unit_test(test_select),
         cmocka_unit_test(test_refusals),
     };
 

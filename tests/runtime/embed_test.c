@@ -120,6 +120,30 @@ static void test_timers_make_the_descriptor_readable(void **state)
     close_foreign(&foreign, 0);
 }
 
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return weir_sleep(weir_in_seconds(3600));
+}
+
+static void test_an_earlier_timer_moves_the_kernels(void **state)
+{
+    struct foreign foreign;
+
+    (void)state;
+    open_foreign(&foreign, NULL, 0);
+    spawn(&foreign, sleep_for_ever, NULL);
+    assert_true(go_round(&foreign, PATIENCE_MS));
+    foreign.turns = 0;
+    for (intptr_t i = 1; i <= 5; i++) {
+        spawn(&foreign, sleep_ms, (void *)(3 * i));
+        while (weir_scope_count(scope_of(&foreign)) > 1)
+            assert_true(go_round(&foreign, PATIENCE_MS));
+    }
+    assert_in_range(foreign.turns, 5, 40); /* start and end of each; the wheel's moves */
+    close_foreign(&foreign, -ETIME);
+}
+
 static void answer(struct foreign *foreign)
 {
     char bytes[64];
@@ -457,12 +481,6 @@ static int receive_in_vain(void *arg)
     return (int)weir_recv(*(int *)arg, &byte, 1, 0, WEIR_FOREVER);
 }
 
-static int sleep_for_ever(void *arg)
-{
-    (void)arg;
-    return weir_sleep(WEIR_FOREVER);
-}
-
 static void test_the_close_ends_everything(void **state)
 {
     static const struct weir_options two = { .loop_count = 2 };
@@ -560,6 +578,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timers_make_the_descriptor_readable),
+        cmocka_unit_test(test_an_earlier_timer_moves_the_kernels),
         cmocka_unit_test(test_it_talks_with_the_foreign_loops_own_sources),
         cmocka_unit_test(test_eventfds_of_others_are_heard),
         cmocka_unit_test(test_no_wake_from_a_thread_is_lost),

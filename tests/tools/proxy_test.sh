@@ -105,6 +105,18 @@ for bound in descriptors connections; do
     echo "ok few $bound"
 done
 
+# --- Asked to stop: what is under way goes on to its end. ----------------------------------------
+
+start_tool weir-proxy 127.0.0.1:0 "unix:$work/target"
+proxy=$(pgrep -P "$pid")
+exec {first}<>"/dev/tcp/127.0.0.1/$port"
+ask "$first"
+kill -TERM "$proxy"
+ask "$first"
+exec {first}>&-
+wait "$pid" || fail "the proxy has ended with $?"
+echo "ok stopped"
+
 # --- Silence: closed after a second of it, and not while one direction is at work. ----------------
 
 start_tool weir-proxy --idle 1 127.0.0.1:0 "unix:$work/target"

@@ -123,12 +123,15 @@ printf 'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' >"$work/
 for _ in $(seq 50); do # break off in the middle
     timeout 20 curl --silent --max-time 20 "$base/large" | head -c 100000 >/dev/null || true
 done
-# Slow ones: a byte of a head now and then, and a body that nobody reads.
+# Slow ones: a body that nobody reads, and a head that does not come.
+clients=()
 for _ in $(seq 40); do
     exec {client}<>"/dev/tcp/127.0.0.1/$port"
     printf 'GET /large HTTP/1.1\r\n\r\n' >&"$client"
+    clients+=("$client")
     exec {client}<>"/dev/tcp/127.0.0.1/$port"
     printf 'G' >&"$client"
+    clients+=("$client")
 done
 last=$client
 status 200 "$base/tiny.txt"
@@ -153,3 +156,20 @@ if command -v wrk >/dev/null; then
 else
     echo "skipped: load: there is no wrk"
 fi
+
+# --- Asked to stop: who is being served is served to the end. ------------------------------------
+
+for client in "${clients[@]}"; do # else they would be waited for
+    exec {client}>&-
+done
+rm "$work/got"
+timeout 60 curl --silent --max-time 50 --limit-rate 1M --range 0-2000000 "$base/large" \
+    >"$work/got" 2>/dev/null &
+download=$!
+await [ -s "$work/got" ]
+kill -TERM "$server"
+wait "$download" || fail "the download was broken off"
+head -c 2000001 "$work/folder/large" >"$work/expected"
+same "$work/expected" "$work/got"
+wait "$pid" || fail "the server has ended with $?"
+echo "ok stopped"
