@@ -80,7 +80,8 @@ WEIR_API const char *weir_error_name(int64_t error) WEIR_ANY_THREAD;
 /*
  * Whether an accept that failed so may succeed when tried again: the peer left, or descriptors or
  * memory ran out for a while (-ECONNABORTED, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM, the network
- * errors of accept(2)). Pause before the next try, or a lack of descriptors becomes a busy loop.
+ * errors of accept(2)). Pause before the next try, or a lack of descriptors becomes a busy loop; or
+ * use a weir_listener, which does.
  */
 WEIR_API bool weir_is_transient(int64_t error) WEIR_ANY_THREAD;
 

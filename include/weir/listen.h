@@ -30,10 +30,11 @@ WEIR_BEGIN
  *     "127.0.0.1:7000"  IPv4           ":7000"        all addresses; both families where there are
  *     "[::1]:7000"      IPv6 only      "unix:/path"   a socket file, made with the process's umask
  *     port 0            any free port  "unix:@name"   an abstract name, without a file
+ *     "[fe80::1%eth0]:7000"  a link-local address, with its interface by name or number
  *
  * Returns the descriptor, for weir_close (which does not remove a socket file).
- * Errors: -EINVAL not such an address, or bad options; -ENAMETOOLONG; -EADDRINUSE, -EACCES and the
- * like of bind(2) and listen(2).
+ * Errors: -EINVAL not such an address, or bad options; -ENAMETOOLONG; -ENODEV no such interface;
+ * -EADDRINUSE, -EACCES and the like of bind(2) and listen(2).
  */
 WEIR_API WEIR_MUST_CHECK int
 weir_listen_at(const char *address, const struct weir_listen_options *options) WEIR_SUSPENDS;

@@ -9,9 +9,10 @@
  *
  * Process-wide effects while a runtime runs: a SIGSEGV handler on alternate stacks, which reports a
  * task's stack overflow and passes everything else to the handler that was there
- * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N" and
- * "weir-cpu-N" that block all signals but faults; libmimalloc loaded for the runtime's own memory,
- * malloc untouched.
+ * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
+ * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
+ * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
+ * memory, malloc untouched.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -100,7 +101,8 @@ struct weir_options {
      * is all that affinity allows: one loop each, unless loop_count says otherwise, bound to these
      * CPUs together, or with pin_loops to one each. Pool threads keep the process's own CPUs.
      * `napi_busy_poll_ns`: before a loop sleeps, the kernel looks itself at the network cards whose
-     * sockets the loop waits for; loopback has none. It costs a core as spinning does.
+     * sockets the loop waits for; loopback has none. It costs a core as spinning does. Without
+     * WEIR_FEATURE_NAPI in the report the kernel cannot, and loops sleep at once.
      * `prefault_stacks`: so many stacks a loop are made, and their pages touched, before the root
      * task starts; those made later are touched as they are made. Their pages stay.
      */

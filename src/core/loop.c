@@ -18,6 +18,8 @@ enum {
     SPIN_MIN_NS = 1000,
     SPIN_CHECK = 16, /* looks at the flags per look at the clock */
     TRIM_BUDGET = 8, /* stacks whose pages are given back per sleep */
+    SETTLE_LOOKS = 8,
+    STALE_TURNS = 16, /* turns between two enters on suspicion: 200 ns each */
 };
 
 __thread struct weir__loop *weir__loop_current __attribute__((tls_model("initial-exec")));
@@ -101,16 +103,20 @@ static void publish_levels(struct weir__loop *loop)
     weir__counter_set(&loop->counters, WEIR_TIMERS_NOW, loop->wheel.count);
 }
 
-/* For tests: somebody waits until there is nothing else to do. True: look again. */
+/* For tests: somebody waits until there is nothing else to do. True: look again. Work may come in
+ * stages, each an enter that brings nothing and leaves the flag set. */
 static bool settle(struct weir__loop *loop)
 {
     struct weir__waiter *waiter;
 
     if (WEIR_LIKELY(weir__list_empty(&loop->settling)))
         return false;
-    if (weir__ring_has_work(&loop->ring)) {
+    for (int look = 0; look < SETTLE_LOOKS; look++) {
+        if (!weir__ring_has_work(&loop->ring) && !loop->ring.stale_flags)
+            break;
         weir__ring_poll(&loop->ring);
-        return true;
+        if (loop->ready.head)
+            return true;
     }
     waiter = weir__waiter_claim_first(&loop->settling);
     if (waiter)
@@ -143,6 +149,13 @@ static void idle(struct weir__loop *loop)
     sleep_in_ring(loop, weir__loop_rest(loop));
 }
 
+/* A stale flag hides new work: those who never idle would never see it. */
+static bool must_look(const struct weir__loop *loop)
+{
+    return WEIR_UNLIKELY(loop->ring.stale_flags) &&
+           weir__counter_get(&loop->counters, WEIR_TURNS) % STALE_TURNS == 0;
+}
+
 /* Mail and timers. */
 static inline void begin_turn(struct weir__loop *loop)
 {
@@ -159,14 +172,14 @@ void weir__loop_turn(struct weir__loop *loop)
     begin_turn(loop);
     if (!loop->ready.head)
         idle(loop);
-    else if (weir__ring_has_work(&loop->ring))
+    else if (weir__ring_has_work(&loop->ring) || must_look(loop))
         weir__ring_poll(&loop->ring);
 }
 
 void weir__loop_look(struct weir__loop *loop)
 {
     begin_turn(loop);
-    if (weir__ring_has_work(&loop->ring))
+    if (weir__ring_has_work(&loop->ring) || loop->ring.stale_flags)
         weir__ring_poll(&loop->ring);
 }
 

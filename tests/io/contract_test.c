@@ -330,6 +330,48 @@ static void test_forgotten_while_busy(void **state)
     assert_int_equal(test_run(forget_body, NULL, &one_loop), 0);
 }
 
+/* --- what the kernel's flag hides ------------------------------------------------------------- */
+
+static int yield_until(void *arg)
+{
+    const struct call *call = arg;
+    long yields = 0;
+
+    while (call->result == 0 && yields++ < 100000)
+        CHECK_EQUAL(weir_yield(), 0);
+    return 0;
+}
+
+/* With the flag stale, a loop that always had somebody ready never looked for completions. */
+static int stale_body(void *arg)
+{
+    int pair[2];
+    struct call receiver = call_of(recv_call, &pair[0]);
+    struct weir_scope *scope;
+
+    (void)arg;
+    make_pair(pair);
+    call_start(&receiver);
+    weir__sched_settle();
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL), 0);
+    CHECK_EQUAL(weir_spawn(scope, yield_until, &receiver, NULL), 0);
+    CHECK_EQUAL(send(pair[1], "x", 1, 0), 1);
+    weir__loop_current->ring.stale_flags = IORING_SQ_TASKRUN;
+    CHECK_EQUAL(yield_until(&receiver), 0);
+    CHECK_EQUAL(receiver.result, 1);
+    CHECK_EQUAL(call_finish(&receiver), 1);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_close(pair[0]), 0);
+    CHECK_EQUAL(weir_close(pair[1]), 0);
+    return 0;
+}
+
+static void test_a_stale_flag_starves_nobody(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(stale_body, NULL, &one_loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +383,7 @@ int main(void)
         IN_FOLDER(test_a_folder_is_held_by_its_paths),
         cmocka_unit_test(test_two_closes_of_one),
         cmocka_unit_test(test_forgotten_while_busy),
+        cmocka_unit_test(test_a_stale_flag_starves_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,7 @@ struct fixture {
     enum weir__route route; /* on which success is seen */
     bool on_disk;           /* needs a file system with O_DIRECT */
     bool no_deadline;       /* the call has none */
+    bool deaf;              /* does not hear that its peer went */
 };
 
 #include "file_fixtures.h"
@@ -197,9 +198,7 @@ static int sender(const struct world *world, enum how how)
 
 static int64_t call_recv(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-
-    return weir_recv(receiver(world, how), &byte, 1, 0, deadline_ns);
+    return weir_recv(receiver(world, how), world->block, 1, 0, deadline_ns);
 }
 
 static int64_t call_send(struct world *world, enum how how, int64_t deadline_ns)
@@ -209,8 +208,7 @@ static int64_t call_send(struct world *world, enum how how, int64_t deadline_ns)
 
 static int64_t call_recvmsg(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-    struct iovec vector = { &byte, 1 };
+    struct iovec vector = { world->block, 1 };
     struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
 
     return weir_recvmsg(receiver(world, how), &message, 0, deadline_ns);
@@ -315,9 +313,7 @@ static int pipe_writer(const struct world *world, enum how how)
 
 static int64_t call_read(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-
-    return weir_read(pipe_reader(world, how), &byte, 1, deadline_ns);
+    return weir_read(pipe_reader(world, how), world->block, 1, deadline_ns);
 }
 
 static int64_t call_write(struct world *world, enum how how, int64_t deadline_ns)
@@ -327,8 +323,7 @@ static int64_t call_write(struct world *world, enum how how, int64_t deadline_ns
 
 static int64_t call_readv(struct world *world, enum how how, int64_t deadline_ns)
 {
-    char byte;
-    struct iovec vector = { &byte, 1 };
+    struct iovec vector = { world->block, 1 };
 
     return weir_readv(pipe_reader(world, how), &vector, 1, deadline_ns);
 }
@@ -420,12 +415,15 @@ static int64_t call_recv_multishot(struct world *world, enum how how, int64_t de
 static int64_t call_send_zc(struct world *world, enum how how, int64_t deadline_ns)
 {
     struct weir__op op = { .address = world->block, .length = BLOCK_BYTES };
+    int peer = -1;
     int64_t result;
 
     op.fd = how == FAIL ? world->broken : plain_connect(&world->address);
+    if (how != FAIL)
+        peer = known(accept(world->listener, NULL, NULL));
     result = weir__op_run(WEIR__OP_ID_SEND_ZC, &op, deadline_ns);
     if (how != FAIL) {
-        plain_close(known(accept(world->listener, NULL, NULL)));
+        plain_close(peer);
         plain_close(op.fd);
     }
     return result;
@@ -458,7 +456,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_LISTEN] = FIXTURE(call_listen, -ENOTSOCK, INLINE, .no_deadline = true),
     [WEIR__OP_ID_ACCEPT] = FIXTURE(call_accept, -EINVAL, RING),
     [WEIR__OP_ID_ACCEPT_NOW] = FIXTURE(call_accept_now, -EINVAL, INLINE, .no_deadline = true),
-    [WEIR__OP_ID_CONNECT] = FIXTURE(call_connect, -ECONNREFUSED, RING),
+    [WEIR__OP_ID_CONNECT] = FIXTURE(call_connect, -ECONNREFUSED, RING, .deaf = true),
     [WEIR__OP_ID_RECV] = FIXTURE(call_recv, -ENOTSOCK, RING),
     [WEIR__OP_ID_SEND] = FIXTURE(call_send, -EPIPE, RING),
     [WEIR__OP_ID_RECVMSG] = FIXTURE(call_recvmsg, -ENOTSOCK, RING),
@@ -474,7 +472,7 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
     [WEIR__OP_ID_PIPE2] = FIXTURE(call_pipe2, -EINVAL, INLINE, .no_deadline = true),
     [WEIR__OP_ID_RECV_MULTISHOT] = FIXTURE(call_recv_multishot, -ENOTSOCK, RING),
-    [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING),
+    [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING, .deaf = true),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),
     [WEIR__OP_ID_CLOSE] = FIXTURE(call_close, -EBADF, POOL, .no_deadline = true),
 };

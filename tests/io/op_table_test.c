@@ -4,51 +4,13 @@
  * A row waits for a peer, for its credit or for a thread of the pool; the test holds the only
  * credit and the only thread. A row that never waits is checked to answer in spite of it.
  */
-#include "op_fixtures.h"
-
-/* One call in a task of its own. */
-struct trial {
-    struct world *world;
-    enum weir__op_id id;
-    enum how how;
-    bool await_cancel; /* begins when its task has been cancelled */
-    struct call call;
-};
-
-static int64_t trial_run(void *arg, int64_t deadline_ns)
-{
-    struct trial *trial = arg;
-
-    while (trial->await_cancel && weir_yield() == 0)
-        ;
-    return fixtures[trial->id].call(trial->world, trial->how, deadline_ns);
-}
-
-static void trial_start(struct trial *trial, int64_t deadline_ns)
-{
-    trial->call = (struct call){ .run = trial_run, .arg = trial, .deadline_ns = deadline_ns };
-    call_start(&trial->call);
-}
-
-static int64_t trial_result(struct trial *trial, int64_t deadline_ns)
-{
-    trial_start(trial, deadline_ns);
-    return call_finish(&trial->call);
-}
+#include "op_trial.h"
 
 static uint64_t started_count(enum weir__op_id id)
 {
     struct weir_op_stats stats = stats_of(id);
 
     return stats.inline_count + stats.ring_count + stats.pool_count;
-}
-
-/* Names the row when something about it did not hold. */
-static void expect(struct trial *trial, const char *what, int64_t result, int64_t wanted)
-{
-    if (!CHECK(result == wanted))
-        print_error("%s, %s: %s, not %s\n", weir__op_rows[trial->id].name, what,
-                    weir_error_name(result), weir_error_name(wanted));
 }
 
 static void check_success(struct trial *trial)
@@ -109,7 +71,7 @@ static void check_wait(struct trial *trial)
 {
     struct weir_op_stats before = stats_of(trial->id), after;
 
-    trial->how = weir__op_rows[trial->id].holds >= WEIR__HOLDS_POLLABLE ? WAIT : SUCCEED;
+    trial->how = how_it_waits(trial->id);
     expect(trial, "try", trial_result(trial, WEIR_NOW), -EAGAIN);
     expect(trial, "deadline passed", trial_result(trial, weir_now_ns()), -ETIME);
     expect(trial, "deadline to come", trial_result(trial, weir_in_ms(2)), -ETIME);
@@ -141,30 +103,9 @@ static void check_release(struct trial *trial, void (*let_go)(void))
     expect(trial, "release", call_finish(&trial->call), 0);
 }
 
-static bool left_out(const struct world *world, enum weir__op_id id)
-{
-    bool direct = weir__descriptor_kind(world->file_write) == WEIR__FD_DIRECT;
-
-    if (fixtures[id].on_disk && !direct)
-        print_message("[  SKIPPED ] %s: no O_DIRECT in TMPDIR\n", weir__op_rows[id].name);
-    return fixtures[id].on_disk && !direct;
-}
-
 static void open_gate(void)
 {
     CHECK_EQUAL(sem_post(&gate), 0);
-}
-
-static void hold_credits(void)
-{
-    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
-        CHECK_EQUAL(weir__credits_take(&weir__loop_current->io->credits[class], WEIR_FOREVER), 0);
-}
-
-static void give_credits(void)
-{
-    for (int class = WEIR__CLASS_UNBOUNDED + 1; class < WEIR__CLASS_COUNT; class ++)
-        weir__credits_give(&weir__loop_current->io->credits[class]);
 }
 
 static int free_body(void *arg)

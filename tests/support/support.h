@@ -45,6 +45,9 @@ void test_carry_out(void);
 /* weir_run(body, arg, options), then test_carry_out. Returns what weir_run returned. */
 int test_run(int (*body)(void *arg), void *arg, const struct weir_options *options);
 
+/* The enum weir_feature bits that all runtimes of this process do without: features.c. */
+unsigned test_masked_features(void);
+
 /* As the process stands now. */
 int count_fds(void);
 int count_threads(void);
