@@ -29,6 +29,6 @@ bool dial_next(struct dial_job *job);
 /* Makes close(2) send a reset. */
 void dial_reset_at_close(int fd);
 
-dial_fn raw_dial, epoll_dial, weir_dial_storm;
+dial_fn raw_dial, epoll_dial, weir_dial_storm, weir_dial_text_storm;
 
 #endif

@@ -72,6 +72,7 @@ static const struct contender file[] = {
 static const struct contender storm[] = {
     { "raw", .storm = raw_storm },
     { "weir", .storm = weir_storm, WEIR_ON_ALL_CPUS },
+    { "weir-pool", .storm = weir_pool_storm, WEIR_ON_ALL_CPUS },
     { "threads", .storm = threads_storm, .threads = THREADS_DEFAULT },
     { "threads-best", .storm = threads_storm, .threads = THREADS_BEST },
     { "libuv", .storm = uv_peer_storm, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
@@ -90,6 +91,7 @@ static const struct contender log_append[] = {
 static const struct contender dial[] = {
     { "raw", .dial = raw_dial },
     { "weir", .dial = weir_dial_storm, WEIR_ON_ALL_CPUS },
+    { "weir-dial", .dial = weir_dial_text_storm, WEIR_ON_ALL_CPUS },
     { "epoll", .dial = epoll_dial },
     { "libuv", .dial = uv_peer_dial, .why_not = uv_peer_why_not },
     { .name = NULL },
@@ -97,6 +99,7 @@ static const struct contender dial[] = {
 
 static const struct contender udp[] = {
     { "weir", .udp = weir_udp, WEIR_ON_ALL_CPUS },
+    { "weir-plain", .udp = weir_plain_udp, WEIR_ON_ALL_CPUS },
     { "uring", .udp = uring_udp, .why_not = ring_why_not },
     { "epoll", .udp = epoll_udp },
     { "libuv", .udp = uv_peer_udp, .why_not = uv_peer_why_not },

@@ -40,6 +40,6 @@ void storm_next(struct storm_job *job, char name[static STORM_NAME_BYTES]);
 /* The operation by blocking calls. Returns 0 or -errno. */
 int storm_operate(enum storm_kind kind, const char *name);
 
-storm_fn raw_storm, threads_storm, weir_storm;
+storm_fn raw_storm, threads_storm, weir_storm, weir_pool_storm;
 
 #endif

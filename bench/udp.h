@@ -18,6 +18,6 @@ struct udp_job {
     int fd; /* blocking */
 };
 
-udp_fn uring_udp, epoll_udp, weir_udp;
+udp_fn uring_udp, epoll_udp, weir_udp, weir_plain_udp;
 
 #endif

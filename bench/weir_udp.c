@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* weir's echo of datagrams by plain calls: a few tasks on one socket. */
+/* weir's echo of datagrams: one task that takes batches, or a few that take one at a time. */
 #include "udp.h"
 #include "weir_peer.h"
 
+#include <weir/datagram.h>
 #include <weir/scope.h>
 #include <weir/socket.h>
 #include <weir/task.h>
@@ -10,6 +11,60 @@
 #include <netinet/in.h>
 
 enum { TASKS = 8 };
+
+/* --- By batches ------------------------------------------------------------------------------ */
+
+struct batch {
+    struct mmsghdr messages[UDP_BATCH];
+    struct iovec vectors[UDP_BATCH];
+    struct sockaddr_in addresses[UDP_BATCH];
+    char buffers[UDP_BATCH][UDP_BUFFER_BYTES];
+};
+
+static int receive(struct batch *batch, int fd)
+{
+    for (unsigned index = 0; index < UDP_BATCH; index++) {
+        batch->vectors[index] = (struct iovec){ batch->buffers[index], UDP_BUFFER_BYTES };
+        batch->messages[index].msg_hdr = (struct msghdr){
+            .msg_name = &batch->addresses[index],
+            .msg_namelen = sizeof batch->addresses[index],
+            .msg_iov = &batch->vectors[index],
+            .msg_iovlen = 1,
+        };
+    }
+    return trial_check(weir_recvmmsg(fd, batch->messages, UDP_BATCH, 0, WEIR_FOREVER),
+                       "weir_recvmmsg");
+}
+
+static void send_back(struct batch *batch, int fd, int count)
+{
+    for (int index = 0; index < count; index++)
+        batch->vectors[index].iov_len = batch->messages[index].msg_len;
+    for (int sent = 0; sent < count;)
+        sent += trial_check(
+            weir_sendmmsg(fd, batch->messages + sent, (unsigned)(count - sent), 0, WEIR_FOREVER),
+            "weir_sendmmsg");
+}
+
+static int serve_batches(void *arg)
+{
+    static struct batch batch;
+    const struct udp_job *job = arg;
+    int count;
+
+    while ((count = receive(&batch, job->fd)) > 0)
+        send_back(&batch, job->fd, count);
+    trial_fail("weir_recvmmsg got nothing");
+}
+
+void weir_udp(const struct udp_job *job)
+{
+    struct weir_options options = weir_peer_options();
+
+    weir_peer_run(serve_batches, (void *)job, &options);
+}
+
+/* --- One at a time --------------------------------------------------------------------------- */
 
 static int serve(void *arg)
 {
@@ -46,7 +101,7 @@ static int serve_all(void *arg)
     return weir_scope_join(scope, WEIR_FOREVER);
 }
 
-void weir_udp(const struct udp_job *job)
+void weir_plain_udp(const struct udp_job *job)
 {
     struct weir_options options = weir_peer_options();
 

@@ -4,7 +4,7 @@
  *
  *     weir-serve [--listen ADDRESS] [--loops N] [--connections N] FOLDER
  *
- * A connection is one task and its stack, whatever the peer sends: a head of at most 8 KiB, which
+ * A connection is one task and one stream, whatever the peer sends: a head of at most 8 KiB, which
  * must come within ten seconds, and a body of which each piece must be taken within thirty. Who
  * breaks a rule is told which one. Links in the folder are followed: what is in it is public.
  */
@@ -14,14 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { HEAD_BYTES = 8192, PIECE_BYTES = 32768, STACK_BYTES = 128 * 1024, CONNECTIONS = 16384 };
+enum { HEAD_BYTES = 8192, LINE_BYTES = 4096, PIECE_BYTES = 1 << 20, CONNECTIONS = 16384 };
 enum { HEAD_S = 10, IDLE_S = 60, PIECE_S = 30, FAREWELL_S = 2, DRAIN_S = 10 };
 
 struct server {
@@ -31,67 +30,61 @@ struct server {
 };
 
 struct client {
-    int fd, folder;
-    bool only_head, keep;         /* HEAD; the connection goes on after this request */
-    char *path, *range;           /* inside of `head`; a range is what follows "bytes=" */
-    size_t got_bytes, head_bytes; /* all that came; of it, this request's head */
-    char head[HEAD_BYTES + 1];
+    struct weir_stream *stream;
+    int folder;
+    bool only_head, keep;  /* HEAD; the connection goes on after this request */
+    ssize_t head_left;     /* bytes that the head may still have */
+    char line[LINE_BYTES]; /* the one just read */
+    char path[LINE_BYTES];
+    char range[64]; /* what follows "bytes="; "": none */
 };
 
 /* --- Answering. ------------------------------------------------------------------------------- */
 
-static int put(struct client *client, const char *data, size_t bytes)
+static int put(struct client *client, const char *text, int length)
 {
-    return (int)weir_send_all(client->fd, data, bytes, 0, NULL, weir_in_seconds(PIECE_S));
+    ssize_t count =
+        weir_stream_write(client->stream, text, (size_t)length, weir_in_seconds(PIECE_S));
+
+    return count < 0 ? (int)count : 0;
 }
 
-/* Writes a head into `text`; `more` holds whole lines. Returns its length. */
-static size_t write_head(const struct client *client, char text[512], const char *status,
-                         const char *type, off_t bytes, const char *more)
+/* `more` holds whole lines. */
+static int put_head(struct client *client, const char *status, const char *type, off_t bytes,
+                    const char *more)
 {
-    return (size_t)snprintf(text, 512,
-                            "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %lld\r\n"
-                            "%s%s\r\n",
-                            status, type, (long long)bytes, more,
-                            client->keep ? "" : "Connection: close\r\n");
+    char text[512];
+
+    return put(client, text,
+               snprintf(text, sizeof text,
+                        "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %lld\r\n%s%s\r\n",
+                        status, type, (long long)bytes, more,
+                        client->keep ? "" : "Connection: close\r\n"));
 }
 
 /* An answer whose body is its status. */
 static int refuse(struct client *client, const char *status, const char *more)
 {
-    char text[1024];
-    size_t length = write_head(client, text, status, "text/plain", (off_t)strlen(status) + 1, more);
+    char text[64];
+    int length = snprintf(text, sizeof text, "%s\n", status);
+    int error = put_head(client, status, "text/plain", length, more);
 
-    if (!client->only_head)
-        length += (size_t)snprintf(text + length, sizeof text - length, "%s\n", status);
-    return put(client, text, length);
+    return error < 0 || client->only_head ? error : put(client, text, length);
 }
 
-/* A head, and the bytes [offset, end) of a file; the first of them go out together. */
-static int put_file(struct client *client, int file, off_t offset, off_t end, const char *head,
-                    size_t head_bytes)
+static int put_file(struct client *client, int file, off_t offset, off_t end)
 {
-    char piece[PIECE_BYTES];
-    size_t filled_bytes = head_bytes;
-    int error;
+    ssize_t count;
 
-    memcpy(piece, head, head_bytes);
-    do {
-        off_t left_bytes = end - offset;
-        size_t room_bytes = sizeof piece - filled_bytes;
-        ssize_t count = 0;
+    for (; offset < end; offset += count) {
+        size_t bytes = end - offset < PIECE_BYTES ? (size_t)(end - offset) : PIECE_BYTES;
 
-        if (left_bytes > 0)
-            count = weir_pread(file, piece + filled_bytes,
-                               left_bytes < (off_t)room_bytes ? (size_t)left_bytes : room_bytes,
-                               offset, weir_in_seconds(PIECE_S));
-        if (count < 0 || (count == 0 && left_bytes > 0))
+        count =
+            weir_stream_send_file(client->stream, file, offset, bytes, weir_in_seconds(PIECE_S));
+        if (count <= 0)
             return count < 0 ? (int)count : -EIO; /* it is shorter than was announced */
-        error = put(client, piece, filled_bytes + (size_t)count);
-        offset += count;
-        filled_bytes = 0;
-    } while (error >= 0 && offset < end);
-    return error;
+    }
+    return 0;
 }
 
 /* --- Files. ----------------------------------------------------------------------------------- */
@@ -141,10 +134,10 @@ static int parse_range(const char *text, off_t bytes, off_t *first, off_t *end)
 static int answer_with(struct client *client, int file, off_t bytes)
 {
     const char *status = "200 OK";
-    char more[128] = "Accept-Ranges: bytes\r\n", head[512];
+    char more[128] = "Accept-Ranges: bytes\r\n";
     off_t first = 0, end = bytes;
-    int range = client->range ? parse_range(client->range, bytes, &first, &end) : 0;
-    size_t length;
+    int range = *client->range ? parse_range(client->range, bytes, &first, &end) : 0;
+    int error;
 
     if (range < 0) {
         snprintf(more, sizeof more, "Content-Range: bytes */%lld\r\n", (long long)bytes);
@@ -155,8 +148,8 @@ static int answer_with(struct client *client, int file, off_t bytes)
         snprintf(more, sizeof more, "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)first,
                  (long long)end - 1, (long long)bytes);
     }
-    length = write_head(client, head, status, type_of(client->path), end - first, more);
-    return put_file(client, file, first, client->only_head ? first : end, head, length);
+    error = put_head(client, status, type_of(client->path), end - first, more);
+    return error < 0 || client->only_head ? error : put_file(client, file, first, end);
 }
 
 /* Opens what the path names; of a folder its index. Returns the descriptor, or -errno. */
@@ -204,144 +197,135 @@ static int answer(struct client *client)
 
 /* --- Asking. ---------------------------------------------------------------------------------- */
 
-/* Receives until a whole head is there. 1; 0: the peer has ended; -ETIME, -EMSGSIZE and others. */
-static int read_head(struct client *client)
+/* One line of a head, without its end. Its length; -EPIPE: the peer has ended; and others. */
+static ssize_t read_line(struct client *client, int64_t deadline_ns)
 {
-    int64_t deadline_ns = weir_in_seconds(client->got_bytes ? HEAD_S : IDLE_S);
-    char *end;
+    char *line = client->line;
+    ssize_t count =
+        weir_stream_read_until(client->stream, '\n', line, sizeof client->line - 1, deadline_ns);
 
-    while (!(end = memmem(client->head, client->got_bytes, "\r\n\r\n", 4))) {
-        ssize_t count = -EMSGSIZE;
-
-        if (client->got_bytes < HEAD_BYTES)
-            count = weir_recv(client->fd, client->head + client->got_bytes,
-                              HEAD_BYTES - client->got_bytes, 0, deadline_ns);
-        if (count <= 0)
-            return (int)count;
-        if (!client->got_bytes)
-            deadline_ns = weir_in_seconds(HEAD_S);
-        client->got_bytes += (size_t)count;
-    }
-    *end = '\0';
-    client->head_bytes = (size_t)(end - client->head) + 4;
-    return 1;
+    if (count <= 0 || line[count - 1] != '\n')
+        return count < 0 ? count : -EPIPE;
+    client->head_left -= count;
+    if (client->head_left < 0)
+        return -EMSGSIZE;
+    count -= count > 1 && line[count - 2] == '\r' ? 2 : 1;
+    line[count] = '\0';
+    return memchr(line, '\0', (size_t)count) ? -EILSEQ : count;
 }
 
-/* Turns "/a%20b?c" into "a b", in place; NULL: it leads out of the folder, or is none. */
-static char *path_of(char *target)
+/* Turns "/a%20b?c" into "a b"; false: it leads out of the folder, or is no path. */
+static bool take_path(struct client *client, const char *target)
 {
-    char *to = target;
+    char *to = client->path;
     unsigned byte;
 
     if (*target != '/')
-        return NULL;
-    for (char *from = target; *from && *from != '?'; *to++ = *from++)
-        if (*from == '%') {
-            if (!isxdigit((unsigned char)from[1]) || !isxdigit((unsigned char)from[2]) ||
-                sscanf(from + 1, "%2x", &byte) != 1 || !byte)
-                return NULL;
-            from += 2;
-            *from = (char)byte;
+        return false;
+    for (; *target && *target != '?'; target++) {
+        byte = (unsigned char)*target;
+        if (byte == '%') {
+            if (!isxdigit((unsigned char)target[1]) || !isxdigit((unsigned char)target[2]) ||
+                sscanf(target + 1, "%2x", &byte) != 1 || !byte)
+                return false;
+            target += 2;
         }
+        *to++ = (char)byte;
+    }
     *to = '\0';
-    for (char *dots = target; (dots = strstr(dots, "/..")); dots += 3)
+    for (char *dots = client->path; (dots = strstr(dots, "/..")); dots += 3)
         if (dots[3] == '/' || dots[3] == '\0')
-            return NULL;
-    target += strspn(target, "/");
-    return *target ? target : ".";
+            return false;
+    to = client->path + strspn(client->path, "/");
+    memmove(client->path, *to ? to : ".", *to ? strlen(to) + 1 : 2);
+    return true;
 }
 
-/* What one line of the head asks for. The status that refuses it; NULL: it is fine. */
-static const char *take_field(struct client *client, char *line)
+/* The status that refuses the first line, or any other; NULL: it is fine. */
+static const char *take_first(struct client *client)
 {
-    char *value = strchr(line, ':');
-
-    if (!value || value == line)
-        return "400 Bad Request";
-    *value++ = '\0';
-    value += strspn(value, " \t");
-    if (strcasecmp(line, "Connection") == 0)
-        client->keep = strcasecmp(value, "close") != 0 &&
-                       (client->keep || strcasecmp(value, "keep-alive") == 0);
-    else if (strcasecmp(line, "Range") == 0 && strncasecmp(value, "bytes=", 6) == 0)
-        client->range = value + 6;
-    else if (strcasecmp(line, "Content-Length") == 0 && strcmp(value, "0") != 0)
-        return "413 Content Too Large";
-    else if (strcasecmp(line, "Transfer-Encoding") == 0)
-        return "501 Not Implemented";
-    return NULL;
-}
-
-/* What the head asks for. The status that refuses it; NULL: it is fine. */
-static const char *parse(struct client *client)
-{
-    const char *status = NULL;
-    bool has_nul = memchr(client->head, '\0', client->head_bytes - 4);
-    char *rest, *line = strtok_r(client->head, "\r\n", &rest);
-    char *target = line ? strchr(line, ' ') : NULL;
+    char *target = strchr(client->line, ' ');
     char *version = target ? strchr(target + 1, ' ') : NULL;
 
-    client->keep = client->only_head = false;
-    client->range = NULL;
-    if (!version || has_nul)
+    if (!version)
         return "400 Bad Request";
     *target++ = *version++ = '\0';
     if (strncmp(version, "HTTP/1.", 7) != 0)
         return "505 HTTP Version Not Supported";
     client->keep = strcmp(version, "HTTP/1.1") == 0;
-    client->only_head = strcmp(line, "HEAD") == 0;
-    if (!client->only_head && strcmp(line, "GET") != 0)
+    client->only_head = strcmp(client->line, "HEAD") == 0;
+    if (!client->only_head && strcmp(client->line, "GET") != 0)
         return "405 Method Not Allowed";
-    client->path = path_of(target);
-    if (!client->path)
+    return take_path(client, target) ? NULL : "400 Bad Request";
+}
+
+static const char *take_field(struct client *client)
+{
+    char *value = strchr(client->line, ':');
+
+    if (!value || value == client->line)
         return "400 Bad Request";
-    while (!status && (line = strtok_r(NULL, "\r\n", &rest)))
-        status = take_field(client, line);
-    return status;
+    *value++ = '\0';
+    value += strspn(value, " \t");
+    if (strcasecmp(client->line, "Connection") == 0)
+        client->keep = strcasecmp(value, "close") != 0 &&
+                       (client->keep || strcasecmp(value, "keep-alive") == 0);
+    else if (strcasecmp(client->line, "Range") == 0 && strncasecmp(value, "bytes=", 6) == 0)
+        snprintf(client->range, sizeof client->range, "%s", value + 6);
+    else if (strcasecmp(client->line, "Content-Length") == 0 && strcmp(value, "0") != 0)
+        return "413 Content Too Large";
+    else if (strcasecmp(client->line, "Transfer-Encoding") == 0)
+        return "501 Not Implemented";
+    return NULL;
 }
 
-/* One request and its answer. Returns whether the connection goes on. */
-static bool serve_request(struct client *client)
+/* Reads a head. The status that refuses it; NULL: it is fine; "": the peer has ended, or failed. */
+static const char *read_request(struct client *client)
 {
-    int result = read_head(client);
-    const char *status = result == -EMSGSIZE ? "431 Request Header Fields Too Large"
-                         : result == -ETIME && client->got_bytes ? "408 Request Timeout"
-                                                                 : NULL;
+    const void *bytes;
+    const char *status;
+    ssize_t length;
+    int64_t deadline_ns;
 
-    if (result > 0)
-        status = parse(client);
-    if (status) { /* what follows it may be anything */
-        client->keep = false;
-        refuse(client, status, "Allow: GET, HEAD\r\n");
-        return false;
-    }
-    if (result <= 0 || answer(client) < 0)
-        return false;
-    client->got_bytes -= client->head_bytes;
-    memmove(client->head, client->head + client->head_bytes, client->got_bytes);
-    return client->keep;
-}
-
-/* Lets the peer read the answer: a close with bytes unread would reset it away. */
-static void bid_farewell(int fd)
-{
-    int64_t deadline_ns = weir_in_seconds(FAREWELL_S);
-    char bytes[4096];
-
-    if (weir_shutdown(fd, SHUT_WR) >= 0)
-        while (weir_recv(fd, bytes, sizeof bytes, 0, deadline_ns) > 0)
-            continue;
+    client->head_left = HEAD_BYTES;
+    client->keep = client->only_head = false;
+    client->range[0] = '\0';
+    if (weir_stream_peek(client->stream, &bytes, 1, weir_in_seconds(IDLE_S)) <= 0)
+        return "";
+    deadline_ns = weir_in_seconds(HEAD_S);
+    length = read_line(client, deadline_ns);
+    status = length >= 0 ? take_first(client) : NULL;
+    while (!status && length >= 0 && (length = read_line(client, deadline_ns)) > 0)
+        status = take_field(client);
+    if (status || length == 0)
+        return status;
+    return length == -EMSGSIZE ? "431 Request Header Fields Too Large"
+           : length == -ETIME  ? "408 Request Timeout"
+           : length == -EILSEQ ? "400 Bad Request"
+                               : "";
 }
 
 static int serve_client(int fd, void *context)
 {
     const struct server *server = context;
-    struct client client = { .fd = fd, .folder = server->folder };
+    struct client client = { .folder = server->folder };
+    const char *status;
+    int error = weir_stream_open(&client.stream, fd, NULL);
 
-    while (serve_request(&client))
-        continue;
-    bid_farewell(fd);
-    return weir_close(fd);
+    if (error < 0) {
+        weir_close(fd);
+        return error;
+    }
+    do {
+        status = read_request(&client);
+        if (status)
+            client.keep = false; /* what follows may be anything */
+        error = !status   ? answer(&client)
+                : *status ? refuse(&client, status, "Allow: GET, HEAD\r\n")
+                          : 0;
+    } while (error >= 0 && client.keep);
+    weir_stream_close(client.stream, weir_in_seconds(FAREWELL_S)); /* the peer reads all of it */
+    return 0;
 }
 
 /* --- The server. ------------------------------------------------------------------------------ */
@@ -398,7 +382,6 @@ int main(int argc, char **argv)
         .address = "127.0.0.1:8080",
         .options = { .spread = WEIR_LISTENER_PER_LOOP,
                      .connections_max = CONNECTIONS,
-                     .stack_bytes = STACK_BYTES,
                      .unlink_stale = true },
     };
     sigset_t signals;

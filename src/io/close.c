@@ -29,9 +29,12 @@ struct closer {
 
 enum weir__route weir__close_choose(const struct weir__op *op)
 {
+    enum weir__fd_kind kind = weir__descriptor_kind(op->fd);
     struct linger linger;
     socklen_t bytes = sizeof linger;
 
+    if (kind != WEIR__FD_UNKNOWN && kind != WEIR__FD_PIPE && kind != WEIR__FD_SOCKET)
+        return WEIR__ROUTE_POOL; /* a file */
     if (weir__kernel_getsockopt(op->fd, SOL_SOCKET, SO_LINGER, &linger, &bytes) >= 0)
         return linger.l_onoff && linger.l_linger > 0 ? WEIR__ROUTE_POOL : WEIR__ROUTE_INLINE;
     return weir__kernel_get_pipe_bytes(op->fd) >= 0 ? WEIR__ROUTE_INLINE : WEIR__ROUTE_POOL;

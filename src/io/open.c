@@ -11,6 +11,7 @@
 #include "io/descriptor.h"
 #include "io/file.h"
 #include "io/io.h"
+#include "pool/pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +24,15 @@ enum { POOL_FLAGS = O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) };
 /* The few system calls of a look at a cached path cost a third of the CPU of a lone trip to the
  * pool, and half of its time. But while others wait for the loop, or the pool works for it anyway,
  * the pool's threads get more done beside it (open, read and close, 64 in flight on two CPUs: 140
- * k/s against 64, at 12.5 us of CPU against 20.5). */
+ * k/s against 64, at 12.5 us of CPU against 20.5). Not when it has more jobs than threads: what is
+ * cached must not wait for what is stuck. */
 bool weir__file_is_alone(const struct weir__op *op)
 {
     const struct weir__loop *loop = op->wait->loop;
 
-    return op->deadline_ns == WEIR_NOW || (!loop->ready.head && loop->io->pooled_count == 0);
+    if (op->deadline_ns == WEIR_NOW || weir__pool_is_crowded(loop->runtime->pool))
+        return true;
+    return !loop->ready.head && loop->io->pooled_count == 0;
 }
 
 /* Whether a path is at hand and leads to what opens at once: on a local disk, and not remote,

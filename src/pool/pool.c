@@ -170,6 +170,12 @@ int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
     return error < 0 ? error : weir__pool_call(loop->runtime->cpu_pool, fn, arg, deadline_ns);
 }
 
+bool weir__pool_is_crowded(const struct weir__pool *pool)
+{
+    /* relaxed: a hint */
+    return atomic_load_explicit(&pool->crowded, memory_order_relaxed);
+}
+
 void weir__pool_read_stats(struct weir__pool *pool, struct weir_pool_stats *stats)
 {
     pthread_mutex_lock(&pool->mutex);

@@ -45,6 +45,9 @@ int weir__pool_admit(struct weir__pool *pool, int64_t deadline_ns);
 void weir__pool_post(struct weir__pool *pool, struct weir__job *job);
 bool weir__pool_withdraw(struct weir__job *job);
 
+/* Any thread: whether jobs wait for which there can be no thread, by a look. */
+bool weir__pool_is_crowded(const struct weir__pool *pool);
+
 void weir__pool_read_stats(struct weir__pool *pool, struct weir_pool_stats *stats);
 
 #endif

@@ -62,6 +62,8 @@ struct weir__pool_help weir__pool_find_help(struct weir__pool *pool, int64_t now
 {
     struct weir__pool_help help = { 0 };
 
+    /* relaxed: a hint */
+    atomic_store_explicit(&pool->crowded, weir__pool_waiting(pool) > 0, memory_order_relaxed);
     if (pool->job_count <= pool->coming_count)
         return help;
     if (pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS)

@@ -74,6 +74,8 @@ struct weir__pool {
     struct weir__credits credits;
     atomic_uint started_count; /* threads since the beginning: their names */
 
+    atomic_bool crowded; /* more jobs than threads, by the last look; written under the mutex */
+
     pthread_mutex_t mutex;
     /* Under the mutex. */
     struct weir__list jobs; /* weir__job.link */

@@ -35,8 +35,8 @@ static int find_unblocked(const sigset_t *signals, unsigned long long mask)
     return 0;
 }
 
-/* A thread that has ended meanwhile has no file any more. */
-static void look_at_thread(struct look *look, const char *thread_id)
+/* 0, or why its mask cannot be read. A thread that has ended meanwhile has no file any more. */
+static int look_at_thread(struct look *look, const char *thread_id)
 {
     char path[64], line[256];
     unsigned long long mask = 0;
@@ -45,7 +45,7 @@ static void look_at_thread(struct look *look, const char *thread_id)
     snprintf(path, sizeof path, "/proc/self/task/%.16s/status", thread_id);
     file = fopen(path, "re");
     if (!file)
-        return;
+        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
     while (fgets(line, sizeof line, file)) {
         sscanf(line, "Name: %31[^\n]", look->thread_name);
         if (sscanf(line, "SigBlk: %llx", &mask) == 1) {
@@ -55,6 +55,7 @@ static void look_at_thread(struct look *look, const char *thread_id)
     }
     fclose(file);
     snprintf(look->thread_id, sizeof look->thread_id, "%.16s", thread_id);
+    return 0;
 }
 
 static int look_at_threads(void *arg)
@@ -62,14 +63,15 @@ static int look_at_threads(void *arg)
     struct look *look = arg;
     DIR *threads = opendir("/proc/self/task");
     struct dirent *entry;
+    int error = 0;
 
     if (!threads)
         return -errno;
-    while (!look->signo && (entry = readdir(threads)))
+    while (error >= 0 && !look->signo && (entry = readdir(threads)))
         if (entry->d_name[0] != '.')
-            look_at_thread(look, entry->d_name);
+            error = look_at_thread(look, entry->d_name);
     closedir(threads);
-    return 0;
+    return error;
 }
 
 static int check_threads(const sigset_t *signals)

@@ -92,11 +92,77 @@ static void test_open_of_a_fifo(void **state)
     assert_int_equal(test_run(fifo_body, NULL, NULL), 0);
 }
 
+enum { MANY = 8 };
+
+static int64_t look(void *arg, int64_t deadline_ns)
+{
+    struct statx file;
+
+    return weir_statx(AT_FDCWD, arg, 0, STATX_SIZE, &file, deadline_ns);
+}
+
+/* From as many tasks as make a loop busy. */
+static void look_from_many(void)
+{
+    struct call calls[MANY];
+
+    for (int i = 0; i < MANY; i++) {
+        calls[i] = call_of(look, "file");
+        call_start(&calls[i]);
+    }
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQUAL(call_finish(&calls[i]), 0);
+}
+
+/* What is at hand is looked at by a task that is alone, and when the pool has no thread to spare;
+ * with others ready the pool is given it. */
+static int at_hand_body(void *arg)
+{
+    struct call holder, queued = call_of(gate_call, &gate);
+    int fd = plain_open("file", O_CREAT | O_RDWR);
+    struct stat file;
+    long long inline_count, pool_count;
+
+    (void)arg;
+    CHECK_EQUAL(fstat(fd, &file), 0);
+    CHECK_EQUAL(weir_close(fd), 0);
+    if (major(file.st_dev) == 0)
+        return NO_SUCH_DISK;
+    CHECK_EQUAL(look("file", WEIR_FOREVER), 0); /* and learns that the disk is a local one */
+    inline_count = routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE);
+    CHECK_EQUAL(look("file", WEIR_FOREVER), 0);
+    CHECK_EQUAL(routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE), inline_count + 1);
+    CHECK_EQUAL(look("nowhere", WEIR_FOREVER), -ENOENT);
+    look_from_many();
+    pool_count = routed(WEIR__OP_ID_STATX, WEIR__ROUTE_POOL);
+    CHECK(pool_count > 0);
+    hold_pool(&holder);
+    call_start(&queued);
+    weir__sched_settle();
+    look_from_many();
+    CHECK_EQUAL(routed(WEIR__OP_ID_STATX, WEIR__ROUTE_POOL), pool_count);
+    CHECK_EQUAL(sem_post(&gate), 0);
+    CHECK_EQUAL(sem_post(&gate), 0);
+    CHECK_EQUAL(call_finish(&queued), 0);
+    let_pool_go(&holder);
+    return 0;
+}
+
+static void test_what_is_at_hand(void **state)
+{
+    struct weir_options options = { .pool_threads_max = 1 };
+
+    (void)state;
+    if (test_run(at_hand_body, NULL, &options) == NO_SUCH_DISK)
+        print_message("[  SKIPPED ] TMPDIR is not on a local disk\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(test_open),
         IN_FOLDER(test_open_of_a_fifo),
+        IN_FOLDER(test_what_is_at_hand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,8 @@ static bool same_file(const struct statx *found, const char *path, bool follow)
            found->stx_mode == file.st_mode;
 }
 
-/* What is in memory of a local disk is told without a thread; the rest is not tried. */
+/* What is in memory of a local disk is told without a thread; the rest is not tried. A rename
+ * anywhere on the machine may send a look to the pool: hence the tries. */
 static int warm_body(void *arg)
 {
     int fd = weir_openat(AT_FDCWD, "file", O_CREAT | O_RDWR, 0600, WEIR_FOREVER);
@@ -80,6 +81,8 @@ static int warm_body(void *arg)
     CHECK(same_file(&found, "link", false));
     CHECK_EQUAL(weir_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &found, WEIR_FOREVER), 0);
     CHECK(same_file(&found, "file", true));
+    for (int i = 0; i < 1000 && routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE) < 3; i++)
+        CHECK_EQUAL(weir_statx(AT_FDCWD, "link", 0, STATX_SIZE, &found, WEIR_FOREVER), 0);
     inline_count = routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE);
     CHECK_EQUAL(weir_close(fd), 0);
     return major(file.st_dev) == 0 || !CHECK_EQUAL(inline_count, 3) ? NO_SUCH_DISK : 0;
@@ -89,6 +92,58 @@ static void test_a_warm_statx_is_inline(void **state)
 {
     (void)state;
     if (test_run(warm_body, NULL, NULL) == NO_SUCH_DISK)
+        skip();
+}
+
+static int64_t yield_until(void *arg, int64_t deadline_ns)
+{
+    const bool *stop = arg;
+
+    (void)deadline_ns;
+    while (!*stop && weir_yield() == 0)
+        ;
+    return 0;
+}
+
+/* How often, of some looks at a warm file, it was inline. */
+static long long count_inline(void)
+{
+    long long before = routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE);
+    struct statx found;
+
+    for (int i = 0; i < 100; i++)
+        CHECK_EQUAL(weir_statx(AT_FDCWD, "file", 0, STATX_SIZE, &found, WEIR_FOREVER), 0);
+    return routed(WEIR__OP_ID_STATX, WEIR__ROUTE_INLINE) - before;
+}
+
+/* While another task waits for the loop, the pool does it beside. */
+static int company_body(void *arg)
+{
+    int fd = weir_openat(AT_FDCWD, "file", O_CREAT | O_RDWR, 0600, WEIR_FOREVER);
+    struct call neighbour;
+    struct stat file;
+    bool stop = false;
+
+    (void)arg;
+    CHECK_EQUAL(fstat(fd, &file), 0);
+    CHECK_EQUAL(weir_close(fd), 0);
+    if (major(file.st_dev) == 0)
+        return NO_SUCH_DISK;
+    CHECK(count_inline() > 0);
+    neighbour = call_of(yield_until, &stop);
+    call_start(&neighbour);
+    CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(count_inline(), 0);
+    stop = true;
+    CHECK_EQUAL(call_finish(&neighbour), 0);
+    CHECK(count_inline() > 0);
+    return 0;
+}
+
+static void test_in_company_the_pool_works(void **state)
+{
+    (void)state;
+    if (test_run(company_body, NULL, &one_loop) == NO_SUCH_DISK)
         skip();
 }
 
@@ -236,9 +291,13 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_a_warm_statx_is_inline), IN_FOLDER(test_links),
-        IN_FOLDER(test_temporary_names),        IN_FOLDER(test_attributes),
-        IN_FOLDER(test_extended_attributes),    IN_FOLDER(test_refusals),
+        IN_FOLDER(test_a_warm_statx_is_inline),
+        IN_FOLDER(test_in_company_the_pool_works),
+        IN_FOLDER(test_links),
+        IN_FOLDER(test_temporary_names),
+        IN_FOLDER(test_attributes),
+        IN_FOLDER(test_extended_attributes),
+        IN_FOLDER(test_refusals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
