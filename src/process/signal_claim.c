@@ -36,25 +36,26 @@ static int find_unblocked(const sigset_t *signals, unsigned long long mask)
     return 0;
 }
 
-/* A thread that has ended meanwhile has no file any more, and takes nothing. */
-static unsigned long long read_mask(struct look *look, const char *thread_id)
+/* 0, or why it cannot be read. A thread that has ended meanwhile has no file any more, and takes
+ * nothing. */
+static int read_mask(struct look *look, const char *thread_id, unsigned long long *mask)
 {
     char path[64], line[256];
-    unsigned long long mask = ~0ULL;
     FILE *file;
 
+    *mask = ~0ULL;
     snprintf(path, sizeof path, "/proc/self/task/%.16s/status", thread_id);
     file = fopen(path, "re");
     if (!file)
-        return mask;
+        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
     while (fgets(line, sizeof line, file)) {
         sscanf(line, "Name: %31[^\n]", look->thread_name);
-        if (sscanf(line, "SigBlk: %llx", &mask) == 1)
+        if (sscanf(line, "SigBlk: %llx", mask) == 1)
             break;
     }
     fclose(file);
     snprintf(look->thread_id, sizeof look->thread_id, "%.16s", thread_id);
-    return mask;
+    return 0;
 }
 
 /*
@@ -65,18 +66,20 @@ static bool is_momentary(const struct look *look, unsigned long long mask)
 {
     const unsigned long long own = 3ULL << (32 - 1); /* SIGCANCEL, SIGSETXID */
 
-    return (mask & own) == own && strncmp(look->thread_name, "iou-", 4) != 0;
+    return mask != ~0ULL && (mask & own) == own && strncmp(look->thread_name, "iou-", 4) != 0;
 }
 
-static void look_at_thread(struct look *look, const char *thread_id)
+static int look_at_thread(struct look *look, const char *thread_id)
 {
-    unsigned long long mask = read_mask(look, thread_id);
+    unsigned long long mask;
+    int error = read_mask(look, thread_id, &mask);
 
-    for (int looks = 1; looks < LOOKS_MAX && mask != ~0ULL && is_momentary(look, mask); looks++) {
+    for (int looks = 1; error >= 0 && looks < LOOKS_MAX && is_momentary(look, mask); looks++) {
         weir__clock_sleep(LOOK_PAUSE_NS);
-        mask = read_mask(look, thread_id);
+        error = read_mask(look, thread_id, &mask);
     }
     look->signo = find_unblocked(look->signals, mask);
+    return error;
 }
 
 static int look_at_threads(void *arg)
@@ -84,14 +87,15 @@ static int look_at_threads(void *arg)
     struct look *look = arg;
     DIR *threads = opendir("/proc/self/task");
     struct dirent *entry;
+    int error = 0;
 
     if (!threads)
         return -errno;
-    while (!look->signo && (entry = readdir(threads)))
+    while (error >= 0 && !look->signo && (entry = readdir(threads)))
         if (entry->d_name[0] != '.')
-            look_at_thread(look, entry->d_name);
+            error = look_at_thread(look, entry->d_name);
     closedir(threads);
-    return 0;
+    return error;
 }
 
 static int check_threads(const sigset_t *signals)
