@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { LOCKED_BYTES = 64 * 1024, SENT_BYTES = 256 * 1024, OUTPUT_BYTES = 2048 };
+enum { LOCKED_BYTES = 256 * 1024, SENT_BYTES = 1024 * 1024, OUTPUT_BYTES = 2048 };
 
 /* An address of this machine that is no loopback's: there, sends are always copied. */
 static bool find_address(struct sockaddr_in *address)
