@@ -35,8 +35,8 @@ WEIR_BEGIN
  * shared. `options` and `copied_bytes` may be NULL.
  * Returns 0; then, and after an error, *copied_bytes are in the target, and no more.
  * Errors: those of copy_file_range(2), pread(2), pwrite(2), such as -ENOSPC; -EINVAL bad options,
- * or ranges of one file that overlap; -ESPIPE for what is no file; -ENOMEM; those at the head of
- * weir/file.h.
+ * or ranges of one file that overlap; -ESPIPE or -EINVAL for what is no file; -ENOMEM; those at the
+ * head of weir/file.h.
  */
 WEIR_API WEIR_MUST_CHECK int weir_copy(int source_fd, off_t source_offset, int target_fd,
                                        off_t target_offset, uint64_t bytes,

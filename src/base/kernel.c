@@ -477,6 +477,11 @@ int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events)
     return or_error(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
 }
 
+int weir__kernel_epoll_remove(int epoll_fd, int fd)
+{
+    return or_error(epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL));
+}
+
 int weir__kernel_copy_fd(int fd, int least)
 {
     return or_error(fcntl(fd, F_DUPFD_CLOEXEC, least));

@@ -129,6 +129,7 @@ int weir__kernel_set_flags(int fd, int flags);
 int weir__kernel_set_cloexec(int fd); /* fcntl F_SETFD */
 int weir__kernel_epoll_create(void);  /* EPOLL_CLOEXEC */
 int weir__kernel_epoll_add(int epoll_fd, int fd, uint32_t events);
+int weir__kernel_epoll_remove(int epoll_fd, int fd);
 int weir__kernel_copy_fd(int fd, int least);   /* fcntl F_DUPFD_CLOEXEC */
 int weir__kernel_pipe(int pair[2], int flags); /* pipe2, close-on-exec */
 

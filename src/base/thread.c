@@ -8,15 +8,21 @@
 int weir__thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg)
 {
     static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
-    sigset_t blocked, saved;
+    pthread_attr_t attributes;
+    sigset_t blocked;
     int error;
 
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &saved);
-    error = -pthread_create(thread, NULL, run, arg);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    error = -pthread_attr_init(&attributes);
+    if (error < 0)
+        return error;
+    /* Not by our own mask for a moment: the caller's thread is to look as it is; see signal.h. */
+    error = -pthread_attr_setsigmask_np(&attributes, &blocked);
+    if (error >= 0)
+        error = -pthread_create(thread, &attributes, run, arg);
+    pthread_attr_destroy(&attributes);
     return error;
 }
 

@@ -89,7 +89,8 @@ static int copy_in_kernel(struct copy *copy, int64_t deadline_ns)
 }
 
 /* Whether they are one file and the ranges meet: copied from the front, bytes would be read that
- * were just written. */
+ * were just written. The kernel looks at a step only, as far as the file goes: copied behind itself
+ * up to its end, a file would grow until the disk is full. */
 static int check_overlap(const struct copy *copy, int64_t deadline_ns)
 {
     struct statx source, target;
@@ -128,12 +129,9 @@ static int copy_through(struct copy *copy, char *buffer, int64_t deadline_ns)
 
 static int copy_plainly(struct copy *copy, int64_t deadline_ns)
 {
-    int error = check_overlap(copy, deadline_ns);
-    char *buffer;
+    char *buffer = weir_direct_alloc(PLAIN_BYTES);
+    int error;
 
-    if (error < 0)
-        return error;
-    buffer = weir_direct_alloc(PLAIN_BYTES);
     if (!buffer)
         return -ENOMEM;
     error = copy_through(copy, buffer, deadline_ns);
@@ -156,7 +154,8 @@ int weir_copy(int source_fd, off_t source_offset, int target_fd, off_t target_of
               int64_t deadline_ns)
 {
     struct copy copy = { source_fd, target_fd, source_offset, target_offset, bytes, 0, STEP_BYTES };
-    int error = 1;
+    bool plain = options && options->plain;
+    int error;
 
     if (copied_bytes)
         *copied_bytes = 0;
@@ -164,8 +163,9 @@ int weir_copy(int source_fd, off_t source_offset, int target_fd, off_t target_of
         return -EINVAL;
     if (options && options->step_bytes)
         copy.step_bytes = options->step_bytes;
-    if (!options || !options->plain)
-        error = copy_in_kernel(&copy, deadline_ns);
+    error = check_overlap(&copy, deadline_ns);
+    if (error >= 0)
+        error = plain ? 1 : copy_in_kernel(&copy, deadline_ns);
     if (error > 0)
         error = copy_plainly(&copy, deadline_ns);
     if (copied_bytes)

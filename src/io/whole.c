@@ -160,11 +160,25 @@ static int link_own_name(struct weir__draft *draft)
     return error;
 }
 
+/* A link replaces nothing, on whatever file system. */
+static int link_new(struct weir__draft *draft)
+{
+    int error =
+        weir__kernel_linkat(draft->folder_fd, draft->own_name, draft->folder_fd, draft->name, 0);
+
+    if (error >= 0)
+        draft->has_own_name = weir__kernel_unlinkat(draft->folder_fd, draft->own_name, 0) < 0;
+    return error;
+}
+
+/* -EINVAL: a file system (NFS, many of FUSE) that knows no RENAME_NOREPLACE. */
 static int rename_over(struct weir__draft *draft)
 {
     int error = weir__kernel_renameat2(draft->folder_fd, draft->own_name, draft->folder_fd,
                                        draft->name, draft->only_new ? RENAME_NOREPLACE : 0);
 
+    if (error == -EINVAL && draft->only_new)
+        return link_new(draft);
     if (error >= 0)
         draft->has_own_name = false;
     return error;

@@ -160,6 +160,8 @@ static int format_unix(const struct weir__address *address, char *text, size_t b
     size_t room = address->bytes - offsetof(struct sockaddr_un, sun_path);
     bool abstract = room > 0 && name[0] == '\0';
 
+    if (room > sizeof address->path.sun_path) /* the kernel counts a zero behind a full path */
+        room = sizeof address->path.sun_path;
     if (abstract)
         return snprintf(text, bytes, "%s@%.*s", unix_prefix, (int)room - 1, name + 1);
     return snprintf(text, bytes, "%s%.*s", unix_prefix, (int)room, name);

@@ -89,18 +89,22 @@ static int watch(struct weir__listen_set *set, int fd)
     return weir__kernel_epoll_add(set->ready_fd, fd, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
-/* The set waits for all its sockets at once, from now on. */
+/* The set waits for all its sockets at once, from now on; on an error as before. */
 static int begin_to_watch(struct weir__listen_set *set)
 {
     int error = set->ready_fd = weir__kernel_epoll_create();
 
     for (unsigned i = 0; i < set->fd_count && error >= 0; i++)
         error = watch(set, set->fds[i]);
+    if (error < 0 && set->ready_fd >= 0)
+        weir_close(set->ready_fd);
+    if (error < 0)
+        set->ready_fd = -1;
     return error;
 }
 
-/* A socket becomes the set's; on an error it is closed. One alone, that no other loop shares, is
- * polled itself. */
+/* A socket becomes the set's; on an error it stays the caller's. One alone, that no other loop
+ * shares, is polled itself. */
 static int add_socket(struct weir__listen_set *set, int fd, bool shared)
 {
     int error = make_non_blocking(fd);
@@ -109,26 +113,29 @@ static int add_socket(struct weir__listen_set *set, int fd, bool shared)
         error = begin_to_watch(set);
     if (error >= 0 && set->ready_fd >= 0)
         error = watch(set, fd);
-    if (error < 0) {
-        weir_close(fd);
+    if (error < 0)
         return error;
-    }
     weir__lock_acquire(&set->listener->lock);
     set->fds[set->fd_count++] = fd;
     weir__lock_release(&set->listener->lock);
     return 0;
 }
 
-/* The sockets that were added last, after one set could not have its own. */
+/* The sockets that were added last, after one set could not have its own. The first set's is the
+ * caller's again: while that is open, an epoll would go on to watch it and its copies. */
 static void remove_last(struct weir_listener *listener, unsigned set_count)
 {
     for (unsigned i = 0; i < set_count; i++) {
+        struct weir__listen_set *set = &listener->sets[i];
         int fd;
 
         weir__lock_acquire(&listener->lock);
-        fd = listener->sets[i].fds[--listener->sets[i].fd_count];
+        fd = set->fds[--set->fd_count];
         weir__lock_release(&listener->lock);
-        weir_close(fd);
+        if (set->ready_fd >= 0)
+            weir__kernel_epoll_remove(set->ready_fd, fd);
+        if (i > 0)
+            weir_close(fd);
     }
 }
 
@@ -147,7 +154,7 @@ static int open_another(const struct weir_listener *listener,
     return error < 0 ? error : weir_listen_at(text, options);
 }
 
-/* `fd` is the first set's; the other sets get one each. */
+/* `fd` becomes the first set's, the other sets get one each; on an error it stays the caller's. */
 static int add_to_sets(struct weir_listener *listener, int fd,
                        const struct weir_listen_options *options)
 {
@@ -155,9 +162,11 @@ static int add_to_sets(struct weir_listener *listener, int fd,
     int error = add_socket(&listener->sets[0], fd, shared);
 
     for (unsigned i = 1; i < listener->set_count && error >= 0; i++) {
-        error = open_another(listener, options);
-        if (error >= 0)
-            error = add_socket(&listener->sets[i], error, shared);
+        int another = open_another(listener, options);
+
+        error = another < 0 ? another : add_socket(&listener->sets[i], another, shared);
+        if (error < 0 && another >= 0)
+            weir_close(another);
         if (error < 0)
             remove_last(listener, i);
     }
@@ -200,7 +209,12 @@ int weir_listener_add(struct weir_listener *listener, const char *address)
     options.unlink_stale = listener->options.unlink_stale;
     options.reuse_port = listener->set_count > 1 && strncmp(address, "unix:", 5) != 0;
     fd = weir_listen_at(address, &options);
-    return fd < 0 ? fd : add_to_sets(listener, fd, &options);
+    if (fd < 0)
+        return fd;
+    error = add_to_sets(listener, fd, &options);
+    if (error < 0)
+        weir_close(fd);
+    return error;
 }
 
 int weir_listener_adopt(struct weir_listener *listener, int fd)

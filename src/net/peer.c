@@ -32,7 +32,7 @@ int weir_address_text(const struct sockaddr *address, socklen_t address_bytes, c
         least_bytes = sizeof copy.v4;
     else if (address->sa_family == AF_INET6)
         least_bytes = sizeof copy.v6;
-    else if (address->sa_family == AF_UNIX && address_bytes > sizeof copy.path)
+    else if (address->sa_family == AF_UNIX && address_bytes > sizeof copy.path + 1)
         return -EINVAL;
     if (address_bytes < least_bytes)
         return -EINVAL;

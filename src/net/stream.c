@@ -268,6 +268,22 @@ int weir__stream_enter(struct weir_stream *stream, bool *busy)
     return error;
 }
 
+bool weir__stream_error_stays(const struct weir_stream *stream, int64_t error)
+{
+    switch (error) {
+    case -EAGAIN:
+    case -ETIME:
+    case -ECANCELED:
+    case -EBUSY:
+    case -ENOMEM:
+        return false;
+    case -EBADF:
+        return !stream->closing; /* else it is the close that has ended the call */
+    default:
+        return error < 0;
+    }
+}
+
 /* --- Chores ----------------------------------------------------------------------------------- */
 
 static void run_chore(struct weir__loop *loop, struct weir__mail *mail)
@@ -276,6 +292,10 @@ static void run_chore(struct weir__loop *loop, struct weir__mail *mail)
 
     (void)loop;
     stream->chore_posted = false;
+    if (stream->is_gone) {
+        weir__memory_free(stream);
+        return;
+    }
     if (stream->held >= stream->held_max && stream->receive == WEIR__RECEIVE_ARMED) {
         stream->stats.stop_count++;
         weir__stream_ask_stop(stream);
@@ -303,15 +323,20 @@ static void await_chore(struct weir_stream *stream)
 
 static int leave_home(struct weir_stream *stream, int64_t deadline_ns)
 {
-    int error = weir__stream_await_send(stream, deadline_ns);
+    int error;
 
-    if (error >= 0)
-        error = weir__stream_stop(stream, deadline_ns);
-    if (error < 0)
-        return error;
+    do {
+        error = weir__stream_await_send(stream, deadline_ns);
+        if (error >= 0)
+            error = weir__stream_stop(stream, deadline_ns);
+        if (error < 0)
+            return error;
+        await_chore(stream);
+    } while (stream->sending); /* a chore may have begun another send */
+    if (stream->closing)
+        return -EBADF;
     if (stream->held > 0 && !weir__stream_gather(stream))
         return -ENOMEM;
-    await_chore(stream);
     weir__stream_trust(stream);
     stream->loop = NULL;
     return 0;
@@ -399,10 +424,11 @@ static int part_gracefully(struct weir_stream *stream, int64_t deadline_ns)
 static void free_stream(struct weir_stream *stream)
 {
     weir__stream_take(stream, NULL, SIZE_MAX);
-    await_chore(stream);
     weir__stream_trust(stream);
     weir__stream_give_block(stream, stream->out);
-    weir__memory_free(stream);
+    stream->is_gone = true;
+    if (!stream->chore_posted) /* else the chore frees it: whoever closes may be in its way */
+        weir__memory_free(stream);
 }
 
 static int close_stream(struct weir_stream *stream, int64_t deadline_ns, bool graceful)

@@ -99,6 +99,7 @@ struct weir_stream {
     /* Runs in the callback task what may not run where it was found to be due. */
     struct weir__mail chore;
     bool chore_posted;
+    bool is_gone;     /* closed: the chore frees it */
     bool send_wanted; /* what was written while a send was in flight shall go, too */
 
     struct weir__list doubt; /* in weir__net.doubtful */
@@ -116,6 +117,9 @@ int weir__stream_enter_even_cancelled(struct weir_stream *stream, bool *busy);
 
 /* Whether it may receive ahead here; it settles on the calling loop if it has no home. */
 bool weir__stream_receives_ahead(struct weir_stream *stream);
+
+/* Whether it is the connection's error, which each later call returns, and not one call's. */
+bool weir__stream_error_stays(const struct weir_stream *stream, int64_t error);
 
 /* A block from the loop's cache; NULL without memory. */
 struct weir__stream_block *weir__stream_take_block(struct weir_stream *stream, size_t bytes);

@@ -6,6 +6,7 @@
 #include "core/clause.h"
 #include "core/park.h"
 #include "io/clause.h"
+#include "io/receive.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -106,14 +107,23 @@ static const struct weir_clause_verbs stream_verbs = {
     .finish = stream_finish,
 };
 
+/* What is not received ahead, or cannot be since no buffer is left. */
+static bool is_polled(struct weir_stream *stream)
+{
+    if (!weir__stream_receives_ahead(stream))
+        return true;
+    return stream->loop && stream->loop == weir__loop_current &&
+           stream->receive == WEIR__RECEIVE_IDLE && !weir__receive_pool_left(stream->buffers);
+}
+
 struct weir_clause weir_clause_stream(struct weir_stream *stream)
 {
     struct weir_clause clause = { .object = stream };
 
     if (!stream)
         return clause;
-    if (!weir__stream_receives_ahead(stream) && weir__stream_unread_bytes(stream) == 0 &&
-        !stream->peer_ended && !stream->read_error) {
+    if (is_polled(stream) && weir__stream_unread_bytes(stream) == 0 && !stream->peer_ended &&
+        !stream->read_error) {
         if (stream->loop && stream->loop == weir__loop_current)
             weir__stream_kick(stream);
         return weir_clause_readable(stream->fd);

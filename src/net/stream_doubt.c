@@ -57,11 +57,11 @@ static void ask(struct weir_stream **streams, struct pollfd *polls, unsigned cou
 {
     int found = weir__kernel_poll_now(polls, count);
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         weir__stream_trust(streams[i]);
-        if (found > 0 && polls[i].revents)
-            weir__stream_ask_stop(streams[i]);
-    }
+    for (unsigned i = 0; i < count && found > 0; i++)
+        if (polls[i].revents)
+            weir__stream_ask_stop(streams[i]); /* may reap, and bring new doubts */
 }
 
 void weir__stream_sweep(struct weir__timer *timer)

@@ -300,7 +300,7 @@ static int64_t receive_plainly(struct weir_stream *stream, char *room, size_t by
     stream->stats.plain_count++;
     if (result == 0)
         stream->peer_ended = true;
-    else if (result < 0 && result != -EAGAIN && result != -ETIME && result != -ECANCELED)
+    else if (weir__stream_error_stays(stream, result))
         stream->read_error = (int)result;
     if (result > 0)
         stream->received_bytes += (uint64_t)result;
@@ -327,6 +327,8 @@ int64_t weir__stream_receive(struct weir_stream *stream, char *room, size_t byte
         if (code <= 0)
             return code;
         weir__stream_kick(stream);
+        if (stream->queued_bytes > 0) /* it had to make room, and reaped */
+            continue;
         code = wants_ahead(stream, bytes) ? ensure_armed(stream) : -ENOBUFS;
         if (code >= 0)
             code = await_ahead(stream, deadline_ns);
@@ -367,6 +369,8 @@ int weir__stream_receive_more(struct weir_stream *stream, int64_t deadline_ns)
         if (code <= 0)
             return code;
         weir__stream_kick(stream);
+        if (stream->arrivals != arrivals)
+            continue;
         code = wants_ahead(stream, 1) ? ensure_armed(stream) : -ENOBUFS;
         if (code >= 0)
             code = await_ahead(stream, deadline_ns);

@@ -36,6 +36,13 @@ static void drop_buffer(struct weir_stream *stream)
     weir__stream_give_block(stream, stream->out);
     stream->out = NULL;
     stream->out_begin = stream->out_end = 0;
+    stream->send_wanted = false;
+}
+
+static void want_rest(struct weir_stream *stream)
+{
+    stream->send_wanted = true;
+    weir__stream_post_chore(stream);
 }
 
 /* What a pipe did not take at once follows; and what was written in the meantime, if a read waits:
@@ -48,8 +55,10 @@ static void send_ended(struct weir__op *op)
     stream->sending = false;
     if (WEIR_LIKELY(stream->out_begin == stream->out_end))
         drop_buffer(stream);
+    else if (op->reason) /* the stream is being closed, or the loop ends */
+        stream->send_wanted = false;
     else if (stream->send_wanted || stream->out_begin < stream->out_kicked)
-        weir__stream_post_chore(stream);
+        want_rest(stream);
     if (writer) {
         stream->writer = NULL;
         weir__wait_fire_here(writer, 0);
@@ -61,10 +70,10 @@ void weir__stream_kick(struct weir_stream *stream)
     struct weir__op *op = &stream->send_op;
     int error;
 
-    if (stream->out_begin == stream->out_end || stream->write_error || stream->sending_from)
+    if (stream->out_begin == stream->out_end || stream->write_error)
         return;
-    stream->send_wanted = stream->sending;
-    if (stream->sending)
+    stream->send_wanted = stream->sending || stream->sending_from;
+    if (stream->send_wanted)
         return;
     op->fd = stream->fd;
     op->address = stream->out->bytes + stream->out_begin;
@@ -198,28 +207,25 @@ static int64_t send_without_copy(struct weir_stream *stream, const void *data, s
         stream->zero_copy = false;
         return -EOPNOTSUPP;
     }
+    if (result == -ENOMEM || result == -ENOBUFS) /* not so much may be pinned now */
+        return -EOPNOTSUPP;
     if ((uint32_t)op.notice & WEIR__NOTIF_USAGE_ZC_COPIED)
         stream->zero_copy = false; /* it costs more than a plain send, and gives nothing */
-    else
+    else if (result > 0)
         stream->stats.zero_copy_count++;
     if (result > 0)
         stream->sent_bytes += (uint64_t)result;
     return result;
 }
 
-/* An error that is the connection's, and not this call's. */
-static void note_error(struct weir_stream *stream, int64_t error)
-{
-    if (error < 0 && error != -EAGAIN && error != -ETIME && error != -ECANCELED &&
-        error != -EBUSY && error != -ENOMEM)
-        stream->write_error = (int)error;
-}
-
-/* Where a send from the caller's memory may begin: behind the send behind. */
+/* Where a send from the caller's memory may begin: behind the send behind. A close asks only once:
+ * none begins after that. */
 static int await_turn(struct weir_stream *stream, int64_t deadline_ns)
 {
     int code = weir__stream_await_send(stream, deadline_ns);
 
+    if (stream->closing && stream->writing)
+        return -EBADF;
     return stream->write_error < 0 ? stream->write_error : code;
 }
 
@@ -234,6 +240,8 @@ int64_t weir__stream_send(struct weir_stream *stream, const struct iovec *vector
     if (count == 1 && stream->zero_copy && bytes >= stream->zero_copy_bytes) {
         result = weir__stream_flush(stream, deadline_ns);
         if (result >= 0)
+            result = await_turn(stream, deadline_ns);
+        if (result >= 0)
             result = send_without_copy(stream, (char *)vectors->iov_base + skip_bytes, bytes,
                                        deadline_ns);
     } else {
@@ -241,7 +249,10 @@ int64_t weir__stream_send(struct weir_stream *stream, const struct iovec *vector
     }
     if (result == -EOPNOTSUPP)
         result = send_vectors(stream, vectors, count, skip_bytes, deadline_ns);
-    note_error(stream, result);
+    if (weir__stream_error_stays(stream, result))
+        stream->write_error = (int)result;
+    if (result < 0 && stream->send_wanted) /* by a read that met this send */
+        weir__stream_kick(stream);
     return result;
 }
 

@@ -84,12 +84,39 @@ static void tell(struct weir_child *child, int start_error)
         weir__wait_fire(child->keeper_wait, 0);
 }
 
+/* Until the streams of a run have ended too: the child may have left its pipes to others of its
+ * group, which can be signalled for as long as the child is not reaped. */
+static int await_streams(struct weir_child *child)
+{
+    int error = 0, result = 0;
+
+    for (int i = 0; i < WEIR__CHILD_STANDARD_FDS && error >= 0; i++) {
+        if (!child->streams[i])
+            continue;
+        error = weir_join(child->streams[i], &result, WEIR_FOREVER);
+        if (error >= 0) {
+            child->streams[i] = NULL;
+            error = result;
+        }
+    }
+    return error;
+}
+
+static void release_streams(struct weir_child *child)
+{
+    for (int i = 0; i < WEIR__CHILD_STANDARD_FDS; i++)
+        if (child->streams[i])
+            weir_task_release(child->streams[i]);
+}
+
 /* Until the child has ended, whatever it takes. */
 static void await_end(struct weir_child *child)
 {
     int64_t grace_end_ns;
     int events = weir_poll(child->pid_fd, POLLIN, WEIR_FOREVER);
 
+    if (events >= 0)
+        events = await_streams(child);
     if (events >= 0)
         return;
     weir_shield_enter();
@@ -155,6 +182,7 @@ static int keep(void *arg)
             result = reap(child);
         }
     }
+    release_streams(child);
     unref(child);
     return result;
 }

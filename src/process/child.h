@@ -4,8 +4,8 @@
  *
  *   weir_child_spawn:  keeper spawned (bounds and scope are asked first) --> program started, on
  *                      the pool --> keeper told
- *   keeper:            told --> waits for the pidfd --------------------------> reaps --> ends
- *                                  |  cancelled: stop signal, grace, SIGKILL --^
+ *   keeper:            told --> waits for the pidfd, then for the run's streams --> reaps --> ends
+ *                                  |  cancelled: stop signal, grace, SIGKILL -----^
  *
  * The keeper is the only one that reaps, so the process number stands for this child until
  * `reaped` is set; whoever signals by number holds the lock and looks first. Its result is the exit
@@ -38,7 +38,8 @@ struct weir_child {
     /* The keeper's loop only. */
     bool told;
     int start_error;
-    struct weir__wait *keeper_wait; /* parked until it is told */
+    struct weir__wait *keeper_wait;                      /* parked until it is told */
+    struct weir_task *streams[WEIR__CHILD_STANDARD_FDS]; /* of a run: its tasks, or NULL */
 
     struct weir__lock lock;
     /* Under the lock. */

@@ -53,11 +53,12 @@ static int collect(void *arg)
     return close_stream(stream, (int)result);
 }
 
-/* Starts the task of a stream, which closes its descriptor. */
+/* Starts the task of a stream, which closes its descriptor. The keeper, on this loop too, has not
+ * looked for it yet. */
 static int serve(struct weir_scope *scope, struct weir_child *child, int number,
                  struct stream *stream)
 {
-    struct weir_spawn_options options = { .name = "child stream" };
+    struct weir_spawn_options options = { .name = "child stream", .task = &child->streams[number] };
     int error;
 
     if (!stream->buffer)

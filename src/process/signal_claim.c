@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Claims on signals, and the proof that every thread blocks them; see signal.h. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/loop.h"
 #include "pool/pool.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREAD_NAME_BYTES = 32 };
+enum { THREAD_NAME_BYTES = 32, LOOKS_MAX = 200, LOOK_PAUSE_NS = 1000000 };
 
 static atomic_bool owned[WEIR__SIGNAL_MAX + 1];
 static atomic_bool seen_blocked[WEIR__SIGNAL_MAX + 1]; /* by every thread, at one time at least */
@@ -35,26 +36,50 @@ static int find_unblocked(const sigset_t *signals, unsigned long long mask)
     return 0;
 }
 
-/* A thread that has ended meanwhile has no file any more. */
-static void look_at_thread(struct look *look, const char *thread_id)
+/* 0, or why it cannot be read. A thread that has ended meanwhile has no file any more, and takes
+ * nothing. */
+static int read_mask(struct look *look, const char *thread_id, unsigned long long *mask)
 {
     char path[64], line[256];
-    unsigned long long mask = 0;
     FILE *file;
 
+    *mask = ~0ULL;
     snprintf(path, sizeof path, "/proc/self/task/%.16s/status", thread_id);
     file = fopen(path, "re");
     if (!file)
-        return;
+        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
     while (fgets(line, sizeof line, file)) {
         sscanf(line, "Name: %31[^\n]", look->thread_name);
-        if (sscanf(line, "SigBlk: %llx", &mask) == 1) {
-            look->signo = find_unblocked(look->signals, mask);
+        if (sscanf(line, "SigBlk: %llx", mask) == 1)
             break;
-        }
     }
     fclose(file);
     snprintf(look->thread_id, sizeof look->thread_id, "%.16s", thread_id);
+    return 0;
+}
+
+/*
+ * The C library blocks all signals, its own too, while it starts a thread or a process: that mask
+ * says nothing of the one that comes back. The kernel's workers for rings block all for ever.
+ */
+static bool is_momentary(const struct look *look, unsigned long long mask)
+{
+    const unsigned long long own = 3ULL << (32 - 1); /* SIGCANCEL, SIGSETXID */
+
+    return mask != ~0ULL && (mask & own) == own && strncmp(look->thread_name, "iou-", 4) != 0;
+}
+
+static int look_at_thread(struct look *look, const char *thread_id)
+{
+    unsigned long long mask;
+    int error = read_mask(look, thread_id, &mask);
+
+    for (int looks = 1; error >= 0 && looks < LOOKS_MAX && is_momentary(look, mask); looks++) {
+        weir__clock_sleep(LOOK_PAUSE_NS);
+        error = read_mask(look, thread_id, &mask);
+    }
+    look->signo = find_unblocked(look->signals, mask);
+    return error;
 }
 
 static int look_at_threads(void *arg)
@@ -62,14 +87,15 @@ static int look_at_threads(void *arg)
     struct look *look = arg;
     DIR *threads = opendir("/proc/self/task");
     struct dirent *entry;
+    int error = 0;
 
     if (!threads)
         return -errno;
-    while (!look->signo && (entry = readdir(threads)))
+    while (error >= 0 && !look->signo && (entry = readdir(threads)))
         if (entry->d_name[0] != '.')
-            look_at_thread(look, entry->d_name);
+            error = look_at_thread(look, entry->d_name);
     closedir(threads);
-    return 0;
+    return error;
 }
 
 static int check_threads(const sigset_t *signals)

@@ -329,6 +329,7 @@ void weir__run_start_threads(struct weir__run *run)
         note_failure(run, error, "pthread_create: no thread for a loop; raise ulimit -u");
         excuse(&run->meeting, count - run->thread_end);
     }
+    excuse(&run->meeting, 1);
 }
 
 void weir__run_join_threads(struct weir__run *run)
@@ -428,7 +429,9 @@ static void configure(struct weir__run *run, bool own_thread)
     run->thread_first = own_thread ? 0 : 1;
     run->runtime.loops = run->loops;
     run->runtime.loop_count = run->runtime.options.loop_count;
-    run->meeting.expected = run->runtime.loop_count;
+    /* The one more is the thread that starts the others: it has its own signals again before any
+     * task looks at them. */
+    run->meeting.expected = run->runtime.loop_count + 1;
     pthread_mutex_init(&run->why_mutex, NULL);
     pthread_mutex_init(&run->meeting.mutex, NULL);
     pthread_cond_init(&run->meeting.complete, NULL);

@@ -233,6 +233,28 @@ static int splice_body(void *arg)
     return 0;
 }
 
+/* Up to its own end, which goes away from it. */
+static int behind_itself_body(void *arg)
+{
+    int fd = plain_open("file", O_CREAT | O_RDWR);
+    struct stat file;
+
+    (void)arg;
+    CHECK_EQUAL(ftruncate(fd, 10000), 0);
+    CHECK_EQUAL(weir_copy(fd, 0, fd, 20000, WEIR_COPY_ALL, NULL, NULL, weir_in_ms(100)), -EINVAL);
+    CHECK_EQUAL(weir_copy(fd, 0, fd, 20000, 20001, NULL, NULL, WEIR_FOREVER), -EINVAL);
+    CHECK_EQUAL(fstat(fd, &file), 0);
+    CHECK_EQUAL(file.st_size, 10000);
+    plain_close(fd);
+    return 0;
+}
+
+static void test_no_file_is_copied_behind_itself(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(behind_itself_body, NULL, NULL), 0);
+}
+
 static void test_splice_waits_on_the_ring(void **state)
 {
     const struct weir_options options = { .loop_count = 1, .pool_threads_max = 1 };
@@ -248,6 +270,7 @@ int main(void)
         IN_FOLDER(test_of_proc),
         IN_FOLDER(test_cut_short),
         IN_FOLDER(test_refusals),
+        IN_FOLDER(test_no_file_is_copied_behind_itself),
         IN_FOLDER(test_splice_waits_on_the_ring),
     };
 

@@ -43,6 +43,7 @@ struct fixture {
     bool on_disk;           /* needs a file system with O_DIRECT */
     bool no_deadline;       /* the call has none */
     bool deaf;              /* does not hear that its peer went */
+    unsigned features;      /* enum weir_feature, which the row needs */
 };
 
 #include "file_fixtures.h"
@@ -471,7 +472,9 @@ static const struct fixture fixtures[WEIR__OP_ID_COUNT] = {
     [WEIR__OP_ID_READV] = FIXTURE(call_readv, -EBADF, RING),
     [WEIR__OP_ID_WRITEV] = FIXTURE(call_writev, -EPIPE, RING),
     [WEIR__OP_ID_PIPE2] = FIXTURE(call_pipe2, -EINVAL, INLINE, .no_deadline = true),
-    [WEIR__OP_ID_RECV_MULTISHOT] = FIXTURE(call_recv_multishot, -ENOTSOCK, RING),
+    [WEIR__OP_ID_RECV_MULTISHOT] =
+        FIXTURE(call_recv_multishot, -ENOTSOCK, RING,
+                .features = WEIR_FEATURE_BUFFER_RING | WEIR_FEATURE_MULTISHOT_RECV),
     [WEIR__OP_ID_SEND_ZC] = FIXTURE(call_send_zc, -EOPNOTSUPP, RING, .deaf = true),
     [WEIR__OP_ID_POLL] = FIXTURE(call_poll, -EBADF, RING),
     [WEIR__OP_ID_CLOSE] = FIXTURE(call_close, -EBADF, POOL, .no_deadline = true),

@@ -45,10 +45,13 @@ HELPER void expect(struct trial *trial, const char *what, int64_t result, int64_
 HELPER bool left_out(const struct world *world, enum weir__op_id id)
 {
     bool direct = weir__descriptor_kind(world->file_write) == WEIR__FD_DIRECT;
+    unsigned missing = fixtures[id].features & ~weir__loop_current->ring.features;
 
     if (fixtures[id].on_disk && !direct)
         print_message("[  SKIPPED ] %s: no O_DIRECT in TMPDIR\n", weir__op_rows[id].name);
-    return fixtures[id].on_disk && !direct;
+    if (missing)
+        print_message("[  SKIPPED ] %s: without features %#x\n", weir__op_rows[id].name, missing);
+    return missing || (fixtures[id].on_disk && !direct);
 }
 
 /* How the row is made to wait: for its peer, or for what the test holds. */

@@ -26,7 +26,8 @@ static struct {
     atomic_int left;
     struct weir_task *task;
     int64_t deadline_ns;
-    bool no_tmpfile; /* as on a file system without O_TMPFILE */
+    bool no_tmpfile;   /* as on a file system without O_TMPFILE */
+    bool no_noreplace; /* and without RENAME_NOREPLACE */
     atomic_int calls;
 } plan;
 
@@ -62,10 +63,21 @@ WRAP(int64_t, pwritev2, (int fd, const struct iovec *vectors, int count, off_t o
 WRAP(int, fsync, (int fd), (fd))
 WRAP(int, linkat, (int source_dir_fd, const char *source, int target_dir_fd, const char *target,
                    int flags), (source_dir_fd, source, target_dir_fd, target, flags))
-WRAP(int, renameat2, (int source_dir_fd, const char *source, int target_dir_fd,
-                      const char *target, unsigned flags),
-     (source_dir_fd, source, target_dir_fd, target, flags))
 /* clang-format on */
+
+int __real_weir__kernel_renameat2(int source_dir_fd, const char *source, int target_dir_fd,
+                                  const char *target, unsigned flags);
+int __wrap_weir__kernel_renameat2(int source_dir_fd, const char *source, int target_dir_fd,
+                                  const char *target, unsigned flags);
+int __wrap_weir__kernel_renameat2(int source_dir_fd, const char *source, int target_dir_fd,
+                                  const char *target, unsigned flags)
+{
+    if (is_struck())
+        return -EIO;
+    if (plan.no_noreplace && flags)
+        return -EINVAL;
+    return __real_weir__kernel_renameat2(source_dir_fd, source, target_dir_fd, target, flags);
+}
 
 int __real_weir__kernel_openat(int dir_fd, const char *path, int flags, mode_t mode);
 int __wrap_weir__kernel_openat(int dir_fd, const char *path, int flags, mode_t mode);
@@ -222,6 +234,32 @@ static void test_every_fault_without_tmpfile(void **state)
     assert_int_equal(test_run(fault_body, &plan, &one_loop), 0);
 }
 
+/* As on NFS, which can link but not rename without replacing. */
+static int only_new_body(void *arg)
+{
+    const struct weir_write_file_options only_new = { .only_new = true };
+
+    (void)arg;
+    plan.no_tmpfile = plan.no_noreplace = true;
+    CHECK_EQUAL(weir_write_file(AT_FDCWD, "target", "one", 3, &only_new, WEIR_FOREVER), 0);
+    CHECK(target_is("one", 3));
+    CHECK_EQUAL(count_names(), 1);
+    CHECK_EQUAL(weir_write_file(AT_FDCWD, "target", "two", 3, &only_new, WEIR_FOREVER), -EEXIST);
+    CHECK(target_is("one", 3));
+    CHECK_EQUAL(count_names(), 1);
+    CHECK_EQUAL(unlink("target"), 0);
+    strike_every_call(FAIL_CALL, false, -EIO);
+    strike_every_call(CANCEL_TASK, false, -ECANCELED);
+    plan.no_tmpfile = plan.no_noreplace = false;
+    return 0;
+}
+
+static void test_only_new_where_renames_replace(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(only_new_body, NULL, &one_loop), 0);
+}
+
 /* --- the rest --------------------------------------------------------------------------------- */
 
 static int write_body(void *arg)
@@ -346,8 +384,11 @@ static void test_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_CONTENTS(test_every_fault), WITH_CONTENTS(test_every_fault_without_tmpfile),
-        IN_FOLDER(test_write),           IN_FOLDER(test_write_refusals),
+        WITH_CONTENTS(test_every_fault),
+        WITH_CONTENTS(test_every_fault_without_tmpfile),
+        WITH_CONTENTS(test_only_new_where_renames_replace),
+        IN_FOLDER(test_write),
+        IN_FOLDER(test_write_refusals),
         WITH_CONTENTS(test_read),
     };
 

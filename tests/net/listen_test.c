@@ -74,6 +74,33 @@ static void test_addresses(void **state)
     assert_int_equal(weir__address_parse(&address, long_name), -ENAMETOOLONG);
 }
 
+/* A path that fills sun_path has no final zero there, but the kernel counts one. */
+static void test_a_path_of_full_length(void **state)
+{
+    struct sockaddr_storage storage;
+    struct sockaddr_un *path = (struct sockaddr_un *)&storage;
+    socklen_t bytes = sizeof storage;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct weir__address address;
+    char text[200];
+
+    (void)state;
+    memset(&address, 'o', sizeof address);
+    memset(&storage, 'o', sizeof storage);
+    path->sun_family = AF_UNIX;
+    memset(path->sun_path, 'x', sizeof path->sun_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)path, sizeof *path), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)path, &bytes), 0);
+    assert_int_equal(bytes, sizeof *path + 1);
+    address.path = *path;
+    address.bytes = bytes;
+    assert_int_equal(weir__address_format(&address, text, sizeof text), 5 + 108);
+    assert_int_equal(strspn(text + 5, "x"), 108);
+    assert_int_equal(weir_address_text((struct sockaddr *)path, bytes, text, sizeof text), 5 + 108);
+    assert_int_equal(strspn(text + 5, "x"), 108);
+    close(fd);
+}
+
 static void check_listener(const char *text, const char *prefix)
 {
     int listener = weir_listen_at(text, NULL);
@@ -241,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(test_addresses),
+        IN_FOLDER(test_a_path_of_full_length),
         IN_FOLDER(test_listen_at),
         IN_FOLDER(test_stale_socket_files),
         IN_FOLDER(test_unix_connect_waits_for_room),

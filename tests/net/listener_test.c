@@ -342,6 +342,46 @@ static void check_pause(struct hoard *hoard, bool noticed, unsigned loop_index)
     CHECK_EQUAL(atomic_load(&weir__spare_watchers), 0);
 }
 
+/* What could not be adopted is still the caller's, and what was there before still accepts. */
+static void check_failed_adoption(struct hoard *hoard, enum weir_listener_spread spread, int spare)
+{
+    const struct weir_listener_options options = { .spread = spread };
+    struct weir_listener *listener = open_at("127.0.0.1:0", &options);
+    int fd = weir_listen_at("127.0.0.1:0", NULL), client;
+
+    CHECK(fd >= 0);
+    hoard_fds(hoard);
+    for (int i = 0; i < spare; i++)
+        plain_close(hoard->fds[--hoard->count]);
+    CHECK_EQUAL(weir_listener_adopt(listener, fd), -EMFILE);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    give_fds(hoard);
+    CHECK_EQUAL(weir_listener_adopt(listener, fd), 0);
+    client = client_of(listener, 1);
+    fd = weir_listener_accept(listener, NULL, NULL, weir_in_ms(20000));
+    CHECK(fd >= 0);
+    CHECK_EQUAL(weir_close(fd), 0);
+    plain_close(client);
+    CHECK_EQUAL(weir_listener_close(listener), 0);
+}
+
+static int failed_adoption_body(void *arg)
+{
+    check_failed_adoption(arg, WEIR_LISTENER_HERE, 0);
+    check_failed_adoption(arg, WEIR_LISTENER_PER_LOOP, 0);
+    check_failed_adoption(arg, WEIR_LISTENER_PER_LOOP, 1); /* an epoll, but no copy */
+    check_failed_adoption(arg, WEIR_LISTENER_PER_LOOP, 2); /* the copy, but no epoll for it */
+    return 0;
+}
+
+static void test_what_was_not_adopted_stays_open(void **state)
+{
+    static struct hoard hoard;
+
+    (void)state;
+    assert_int_equal(test_run(failed_adoption_body, &hoard, &two_loops), 0);
+}
+
 static int pause_body(void *arg)
 {
     struct hoard *hoard = malloc(sizeof *hoard);
@@ -520,6 +560,7 @@ int main(void)
         IN_FOLDER(test_several_addresses),
         cmocka_unit_test(test_close_ends_accepts),
         cmocka_unit_test(test_loops),
+        cmocka_unit_test(test_what_was_not_adopted_stays_open),
         cmocka_unit_test(test_pause_without_descriptors),
         cmocka_unit_test(test_close_ends_a_pause),
         cmocka_unit_test(test_accept_races),

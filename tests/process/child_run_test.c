@@ -72,6 +72,31 @@ static void test_output_and_time_are_bounded(void **state)
     run_clean(bounds, &one_loop);
 }
 
+/* Whom the child has left its output is of its group, and ends with the run. */
+static int outlive(void *arg)
+{
+    char output[8], byte;
+    struct weir_child_capture capture = { .output = output, .output_room = sizeof output };
+    const char *const argv[] = { "sh", "-c", "(echo so far; exec sleep 60) & exit 0", NULL };
+    struct weir_child_options options = { .argv = argv, .group = WEIR_CHILD_OWN_GROUP };
+    int ends[2], status = -1;
+
+    (void)arg;
+    CHECK_EQUAL(weir_pipe2(ends, O_CLOEXEC), 0);
+    options.error = (struct weir_child_io){ .kind = WEIR_CHILD_FD, .fd = ends[1] };
+    CHECK_EQUAL(weir_child_run(&options, &capture, &status, weir_in_ms(300)), -ETIME);
+    CHECK_EQUAL(weir_close(ends[1]), 0);
+    CHECK_EQUAL(weir_read(ends[0], &byte, 1, weir_in_ms(20000)), 0); /* nobody has it any more */
+    CHECK_EQUAL(weir_close(ends[0]), 0);
+    return 0;
+}
+
+static void test_what_outlives_the_child_ends_with_the_run(void **state)
+{
+    (void)state;
+    run_clean(outlive, &one_loop);
+}
+
 static int run_for_long(void *arg)
 {
     (void)arg;
@@ -106,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_megabyte_there_and_back),
         cmocka_unit_test(test_output_and_time_are_bounded),
+        cmocka_unit_test(test_what_outlives_the_child_ends_with_the_run),
         cmocka_unit_test(test_a_cancel_ends_the_child),
     };
 

@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 static sigset_t set_of(int signo)
 {
@@ -262,6 +263,54 @@ static void test_what_cannot_work_is_refused(void **state)
     assert_int_equal(weir_signals_block(NULL), -EINVAL);
 }
 
+/* The first thing that a runtime does: the threads that it starts have all begun by then, and main,
+ * which blocks all signals while it starts them, has its own mask again. */
+static int claim_at_once(void *arg)
+{
+    struct weir_chan *output = make_output(8, WEIR_CHAN_PARK);
+    struct weir_scope *scope = make_scope(WEIR_SCOPE_SUPERVISE);
+
+    (void)arg;
+    CHECK_EQUAL(open_signal(output, scope, SIGWINCH), -EPERM);
+    weir_scope_join(scope, WEIR_NOW);
+    CHECK_EQUAL(weir_chan_release(output), 0);
+    return 0;
+}
+
+static void test_the_start_of_a_runtime_hides_no_mask(void **state)
+{
+    (void)state;
+    for (long i = 0; i < test_rounds(200, 1000, 1000); i++)
+        assert_int_equal(test_run(claim_at_once, NULL, i % 2 ? &one_loop : &two_loops), 0);
+}
+
+/* One descriptor is free: enough for the signals, too few to look at the threads' masks. */
+static int unseen(void *arg)
+{
+    struct weir_chan *output = make_output(8, WEIR_CHAN_PARK);
+    struct weir_scope *scope = make_scope(WEIR_SCOPE_SUPERVISE);
+    struct rlimit limit, narrow;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* the lowest number */
+
+    (void)arg;
+    CHECK_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    narrow = (struct rlimit){ (rlim_t)fd + 1, limit.rlim_max };
+    CHECK_EQUAL(close(fd), 0);
+    CHECK_EQUAL(setrlimit(RLIMIT_NOFILE, &narrow), 0);
+    CHECK_EQUAL(open_signal(output, scope, SIGWINCH), -EMFILE); /* main does not block it */
+    CHECK_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQUAL(wait_signal(SIGWINCH, WEIR_NOW), -EPERM);
+    weir_scope_join(scope, WEIR_NOW);
+    CHECK_EQUAL(weir_chan_release(output), 0);
+    return 0;
+}
+
+static void test_masks_that_cannot_be_read_are_not_taken_for_blocked(void **state)
+{
+    (void)state;
+    run_clean(unseen, &one_loop);
+}
+
 /* --- Many signals --- */
 
 static long storm_count(void)
@@ -330,6 +379,9 @@ int main(void)
         cmocka_unit_test_teardown(test_a_full_channel_does_as_its_policy_says, check_untouched),
         cmocka_unit_test_teardown(test_a_clause_takes_a_signal_or_leaves_it, check_untouched),
         cmocka_unit_test_teardown(test_what_cannot_work_is_refused, check_untouched),
+        cmocka_unit_test_teardown(test_the_start_of_a_runtime_hides_no_mask, check_untouched),
+        cmocka_unit_test_teardown(test_masks_that_cannot_be_read_are_not_taken_for_blocked,
+                                  check_untouched),
         cmocka_unit_test_teardown(test_a_storm_is_received_whole_and_in_order, check_untouched),
     };
     sigset_t set = set_of(SIGUSR1);

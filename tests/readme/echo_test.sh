@@ -11,7 +11,7 @@ port=$((20000 + $$ % 20000))
 # shellcheck disable=SC2016 # these backquotes are the README's
 awk '/^```c$/ { block++; next } block == 1' "$WEIR_SOURCE_DIR/README.md" | sed '/^```/,$d' \
     >"$work/echo.c"
-grep -q weir_accept "$work/echo.c" || { echo "FAILED: the README shows no server"; exit 1; }
+grep -q weir_listener_serve "$work/echo.c" || { echo "FAILED: the README shows no server"; exit 1; }
 "$CC" -Wall -Wextra -Werror -O2 -I"$WEIR_SOURCE_DIR/include" "$work/echo.c" \
     "$WEIR_BUILD_DIR/libweir.a" -luring -ldl -lpthread -o "$work/echo"
 
