@@ -228,7 +228,7 @@ static int64_t call_fremovexattr(struct world *world, enum how how, int64_t dead
     [WEIR__OP_ID_UNLOCK] = FIXTURE(call_unlock, -EBADF, INLINE),                                   \
     [WEIR__OP_ID_COPY_FILE_RANGE] = FIXTURE(call_copy_file_range, -EBADF, POOL),                   \
     [WEIR__OP_ID_SPLICE] = FIXTURE(call_splice, -EINVAL, POOL),                                    \
-    [WEIR__OP_ID_SENDFILE] = FIXTURE(call_sendfile, -EBADF, POOL),                                \
+    [WEIR__OP_ID_SENDFILE] = FIXTURE(call_sendfile, -EBADF, POOL),                                 \
     [WEIR__OP_ID_GETDENTS] = FIXTURE(call_getdents, -ENOTDIR, POOL),                               \
     [WEIR__OP_ID_PUBLISH] = FIXTURE(call_publish, -ENOENT, POOL),                                  \
     [WEIR__OP_ID_DISCARD] = FIXTURE(call_discard, -ENOENT, POOL, .no_deadline = true),             \
