@@ -210,6 +210,7 @@ const char *weir__memory_error(void)
 
 /* Any thread. Relaxed: these count, and order nothing. */
 static atomic_ulong alloc_count;
+static atomic_ulong free_count;         /* and of those that came to nothing */
 static atomic_long fail_countdown = -1; /* <= 0: nobody asked for a failure */
 
 /* Counts an allocation; false when it must fail, by a test's order or for want of an allocator. */
@@ -222,31 +223,48 @@ static bool admit(void)
     return weir__memory_init() == 0;
 }
 
+static void count_free(void)
+{
+    atomic_fetch_add_explicit(&free_count, 1, memory_order_relaxed);
+}
+
+/* What admit has counted, unless it came to nothing. */
+static void *keep_count(void *block)
+{
+    if (WEIR_UNLIKELY(!block))
+        count_free();
+    return block;
+}
+
 struct weir__heap *weir__heap_create(void)
 {
-    return admit() ? provider->heap_create() : NULL;
+    return keep_count(admit() ? provider->heap_create() : NULL);
 }
 
 void weir__heap_destroy(struct weir__heap *heap)
 {
-    if (heap != NULL)
-        provider->heap_delete(heap);
+    if (heap == NULL)
+        return;
+    count_free();
+    provider->heap_delete(heap);
 }
 
 void *weir__memory_alloc(struct weir__heap *heap, size_t bytes)
 {
-    return admit() ? provider->alloc(heap, bytes) : NULL;
+    return keep_count(admit() ? provider->alloc(heap, bytes) : NULL);
 }
 
 void *weir__memory_zalloc(struct weir__heap *heap, size_t bytes)
 {
-    return admit() ? provider->zalloc(heap, bytes) : NULL;
+    return keep_count(admit() ? provider->zalloc(heap, bytes) : NULL);
 }
 
 void weir__memory_free(void *block)
 {
-    if (block != NULL)
-        provider->free(block);
+    if (block == NULL)
+        return;
+    count_free();
+    provider->free(block);
 }
 
 void weir__memory_fail_after(long count)
@@ -257,4 +275,11 @@ void weir__memory_fail_after(long count)
 unsigned long weir__memory_alloc_count(void)
 {
     return atomic_load_explicit(&alloc_count, memory_order_relaxed);
+}
+
+unsigned long weir__memory_live_count(void)
+{
+    unsigned long freed = atomic_load_explicit(&free_count, memory_order_relaxed);
+
+    return weir__memory_alloc_count() - freed;
 }

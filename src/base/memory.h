@@ -49,4 +49,7 @@ void weir__memory_fail_after(long count);
 /* For tests: how many allocations the process has asked for. Two equal readings: none between. */
 unsigned long weir__memory_alloc_count(void);
 
+/* For tests: how many blocks and heaps are in use; a little more while others allocate or free. */
+unsigned long weir__memory_live_count(void);
+
 #endif

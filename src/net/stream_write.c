@@ -207,6 +207,8 @@ static int64_t send_without_copy(struct weir_stream *stream, const void *data, s
         stream->zero_copy = false;
         return -EOPNOTSUPP;
     }
+    if (result == -ENOMEM || result == -ENOBUFS) /* not so much may be pinned now */
+        return -EOPNOTSUPP;
     if ((uint32_t)op.notice & WEIR__NOTIF_USAGE_ZC_COPIED)
         stream->zero_copy = false; /* it costs more than a plain send, and gives nothing */
     else if (result > 0)

@@ -343,6 +343,7 @@ void weir__pool_call_help(struct weir__pool *pool, struct weir__pool_help help)
         pthread_mutex_lock(&pool->mutex);
         pool->coming_count--;
         pool->stats.threads--;
+        pthread_cond_signal(&pool->all_ended); /* a runtime that ends may wait for this one, too */
         if (!weir__list_empty(&pool->idle))
             help = weir__pool_find_help(pool, weir__clock_now());
         pthread_mutex_unlock(&pool->mutex);

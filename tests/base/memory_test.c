@@ -156,6 +156,23 @@ static void allocations_are_counted(void **state)
     assert_int_equal(weir__memory_alloc_count(), before + 1);
 }
 
+static void what_is_in_use_is_counted(void **state)
+{
+    unsigned long before = weir__memory_live_count();
+    void *block = weir__memory_alloc(NULL, block_bytes);
+    struct weir__heap *heap = weir__heap_create();
+
+    (void)state;
+    assert_int_equal(weir__memory_live_count(), before + 2);
+    weir__memory_fail_after(1);
+    assert_false(allocation_works());
+    assert_int_equal(weir__memory_live_count(), before + 2);
+    weir__memory_free(NULL);
+    weir__memory_free(block);
+    weir__heap_destroy(heap);
+    assert_int_equal(weir__memory_live_count(), before);
+}
+
 static bool (*heap_of_mimalloc(void))(const void *)
 {
     void *library = dlopen(WEIR_MIMALLOC_SONAME, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
@@ -209,6 +226,7 @@ int main(void)
         cmocka_unit_test(block_outlives_heap_and_thread),
         cmocka_unit_test(chosen_allocation_fails_once),
         cmocka_unit_test(allocations_are_counted),
+        cmocka_unit_test(what_is_in_use_is_counted),
         cmocka_unit_test(users_malloc_is_untouched),
     };
 
