@@ -157,7 +157,7 @@ static void test_a_full_queue_is_submitted(void **state)
 
     (void)state;
     for (size_t i = 0; i < MASKS; i++) {
-        struct tally nops = { .completion = { count_completion } };
+        struct tally nops = { .completion = { .complete = count_completion } };
 
         init(SMALL, masks[i]);
         for (long submitted = 0; submitted < count; submitted++) {
@@ -187,7 +187,7 @@ static void test_no_event_is_lost_in_a_storm(void **state)
 
     (void)state;
     for (size_t i = 0; i < MASKS; i++) {
-        struct tally timeouts = { .completion = { count_timeout } };
+        struct tally timeouts = { .completion = { .complete = count_timeout } };
 
         init(SMALL, masks[i]);
         for (long j = 0; j < count; j++) {
@@ -211,7 +211,7 @@ static void test_a_wait_ends_by_event_or_time(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MASKS; i++) {
-        struct tally nop = { .completion = { count_completion } };
+        struct tally nop = { .completion = { .complete = count_completion } };
         int64_t before_ns;
 
         init(SMALL, masks[i]);
@@ -288,7 +288,7 @@ static void test_each_doorbell_wakes(void **state)
  * keep a loop turning for ever nor hide what comes later. */
 static void test_a_stale_flag_is_believed_once(void **state)
 {
-    struct tally nops = { .completion = { count_completion } };
+    struct tally nops = { .completion = { .complete = count_completion } };
 
     (void)state;
     init(SMALL, 0);
