@@ -20,7 +20,14 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-enum { BUFFER_BYTES = 32 * 1024, DIAL_MS = 5000, DRAIN_S = 10, IDLE_S = 300, CONNECTIONS = 4096 };
+enum {
+    BUFFER_BYTES = 32 * 1024,
+    DIAL_MS = 5000,
+    RETRY_MS = 10,
+    DRAIN_S = 10,
+    IDLE_S = 300,
+    CONNECTIONS = 4096
+};
 
 struct proxy {
     const char *listen, *target;
@@ -95,11 +102,23 @@ static void break_off(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
+/* A client that has got a descriptor waits for the second: others will leave. */
+static int dial(const char *target)
+{
+    int64_t deadline_ns = weir_in_ms(DIAL_MS);
+    int fd;
+
+    while ((fd = weir_dial(target, NULL, deadline_ns)) == -EMFILE && weir_now_ns() < deadline_ns)
+        if (weir_sleep(weir_in_ms(RETRY_MS)) < 0)
+            break;
+    return fd;
+}
+
 static int serve_client(int client, void *context)
 {
     const struct proxy *proxy = context;
     struct link link = { { client, -1 }, proxy->idle_s * NS_PER_S, weir_now_ns() };
-    int error = link.fds[1] = weir_dial(proxy->target, NULL, weir_in_ms(DIAL_MS));
+    int error = link.fds[1] = dial(proxy->target);
 
     if (error >= 0)
         error = exchange(&link);
