@@ -294,8 +294,9 @@ static void check_growth(const struct sample *first, const struct sample *last)
                   (unsigned long long)last->counters[WEIR_STACK_BYTES_NOW] / 1024);
     CHECK(TEST_SANITIZED || last->rss <= first->rss + slack_bytes);
     /* How many connections are between two visits goes up and down, and each that is not has a
-     * stream and its block at most: what is in use does not go with the visits. (Allocations alone are no growth: beyond its cache a loop frees the task
-     * of an ended connection, and makes one for the next.) */
+     * stream and its block at most: what is in use does not go with the visits. (Allocations alone
+     * are no growth: beyond its cache a loop frees the task of an ended connection, and makes one
+     * for the next.) */
     CHECK(last->blocks <= first->blocks + (unsigned long)soak.connection_count * 2 + 10);
 }
 
