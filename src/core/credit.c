@@ -7,10 +7,11 @@
 
 #include <errno.h>
 
-void weir__credits_init(struct weir__credits *credits, size_t limit, enum weir_when_full when_full,
-                        int64_t wait_limit_ns)
+void weir__credits_init(struct weir__credits *credits, const struct weir__reason *reason,
+                        size_t limit, enum weir_when_full when_full, int64_t wait_limit_ns)
 {
     *credits = (struct weir__credits){
+        .reason = reason,
         .limit = limit,
         .when_full = when_full,
         .wait_limit_ns = wait_limit_ns,
@@ -71,7 +72,7 @@ int weir__credits_take(struct weir__credits *credits, int64_t deadline_ns)
         return outcome;
     }
     waiter = (struct weir__waiter){ .wait = weir__wait_self(), .alone = true };
-    weir__wait_begin(waiter.wait);
+    weir__wait_begin(waiter.wait, credits->reason, credits);
     weir__list_append(&credits->waiters, &waiter.link);
     weir__lock_release(&credits->lock);
     return wait_for_credit(credits, &waiter, deadline_ns);

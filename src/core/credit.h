@@ -13,8 +13,11 @@
 
 #include <weir/base.h>
 
+struct weir__reason;
+
 struct weir__credits {
     struct weir__lock lock;
+    const struct weir__reason *reason;
     size_t limit;
     enum weir_when_full when_full;
     int64_t wait_limit_ns; /* under WEIR_WHEN_FULL_EXPIRE */
@@ -28,8 +31,9 @@ struct weir__credits {
     uint64_t expired_count;
 };
 
-void weir__credits_init(struct weir__credits *credits, size_t limit, enum weir_when_full when_full,
-                        int64_t wait_limit_ns);
+/* `reason` is why somebody waits for one. */
+void weir__credits_init(struct weir__credits *credits, const struct weir__reason *reason,
+                        size_t limit, enum weir_when_full when_full, int64_t wait_limit_ns);
 
 /*
  * 0 with a credit; without one -EBUSY refused, -EAGAIN or -ETIME none by the deadline or by the

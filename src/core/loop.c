@@ -231,6 +231,9 @@ void weir__loop_post(struct weir__loop *loop, struct weir__mail *mail)
         weir__loop_ring(loop);
 }
 
+static const struct weir__reason awaits_arrival = { "room for a spawn to another loop",
+                                                    WEIR_PHASE_SPAWN_QUEUE, NULL };
+
 static void configure(struct weir__loop *loop, struct weir__runtime *runtime, unsigned index)
 {
     const struct weir_options *options = &runtime->options;
@@ -246,7 +249,9 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
     weir__queue_init(&loop->ready);
     weir__queue_init(&loop->arrivals);
     weir__queue_init(&loop->callbacks);
-    weir__credits_init(&loop->arrivals_credits, options->remote_spawns, WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_init(&loop->arrivals_credits, &awaits_arrival, options->remote_spawns,
+                       WEIR_WHEN_FULL_PARK, 0);
+    weir__list_init(&loop->tasks);
     weir__list_init(&loop->room_waiters);
     weir__list_init(&loop->settling);
     weir__list_init(&loop->asyncs);

@@ -61,6 +61,7 @@ struct weir__loop {
     unsigned task_count;
     unsigned task_limit;
     struct weir__stack_pool stacks;
+    struct weir__list tasks;        /* weir_task.neighbours: all that have a stack */
     struct weir__list room_waiters; /* spawns of this loop that wait for room: weir__waiter.link */
     struct weir__queue arrivals;    /* spawned from elsewhere, no room yet: weir_task.wait.mail */
     struct weir__credits arrivals_credits; /* remote spawns on their way in; any thread */

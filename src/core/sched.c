@@ -70,8 +70,10 @@ static inline void switch_to(struct weir__loop *loop, struct weir_task *from, st
 void weir__sched_park(struct weir__loop *loop)
 {
     struct weir_task *self = loop->current;
-    struct weir_task *next = pick(loop);
+    struct weir_task *next;
 
+    self->since_ns = loop->now_ns;
+    next = pick(loop);
     if (next != self)
         switch_to(loop, self, next);
 }
@@ -90,6 +92,7 @@ void weir__sched_exit(struct weir__loop *loop, bool keep_reference)
     struct weir_task *next = pick(loop);
     struct weir__fiber fiber = self->fiber;
 
+    weir__list_unlink(&self->neighbours);
     /* From here to the switch nothing else runs on this loop, so nobody takes the stack yet. */
     weir__stack_release(&loop->stacks, self->stack);
     self->stack = NULL;
@@ -100,13 +103,15 @@ void weir__sched_exit(struct weir__loop *loop, bool keep_reference)
     WEIR_DIE("a task ran on after its end");
 }
 
+static const struct weir__reason awaits_rest = { "loop at rest", WEIR_PHASE_TASK, NULL };
+
 void weir__sched_settle(void)
 {
     struct weir__loop *loop = weir__loop_current;
     struct weir__wait *wait = weir__wait_self();
     struct weir__waiter waiter = { .wait = wait };
 
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &awaits_rest, NULL);
     weir__list_append(&loop->settling, &waiter.link);
     weir__wait_park(wait, INT64_MAX, WEIR__PARK_RELEASE);
 }

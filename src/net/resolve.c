@@ -243,6 +243,8 @@ static struct weir__answer *make_answer(const struct lookup *lookup)
     return answer;
 }
 
+static const struct weir__reason awaits_name = { "name resolution", WEIR_PHASE_POOL, NULL };
+
 /* Under the mutex, which is given back meanwhile: waits until the answer is known. A new question
  * goes to the pool, with the caller's credit, once the caller can be found. */
 static int wait_for(struct weir__answer *answer, bool is_new, int64_t deadline_ns)
@@ -251,7 +253,7 @@ static int wait_for(struct weir__answer *answer, bool is_new, int64_t deadline_n
     struct weir__waiter waiter = { .wait = weir__wait_self(), .alone = true };
     int code;
 
-    weir__wait_begin(waiter.wait);
+    weir__wait_begin(waiter.wait, &awaits_name, answer);
     weir__list_append(&answer->waiters, &waiter.link);
     answer->refs++;
     resolver->stats.abandoned_now -= answer->abandoned;

@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+static const struct weir__reason test_reason = { "test", WEIR_PHASE_TASK, NULL };
+
 enum { LIMIT = 4, TAKERS = 16, THREADS = 3 };
 
 static const struct weir_options two_loops = { .loop_count = 2 };
@@ -34,7 +36,7 @@ static void take_all(void)
 static int refuse(void *arg)
 {
     (void)arg;
-    weir__credits_init(&credits, LIMIT, WEIR_WHEN_FULL_REFUSE, 0);
+    weir__credits_init(&credits, &test_reason, LIMIT, WEIR_WHEN_FULL_REFUSE, 0);
     take_all();
     CHECK_EQUAL(weir__credits_take(&credits, WEIR_FOREVER), -EBUSY);
     CHECK_EQUAL(credits.refused_count, 1);
@@ -48,7 +50,7 @@ static int expire(void *arg)
     int64_t before_ns = weir_now_ns();
 
     (void)arg;
-    weir__credits_init(&credits, LIMIT, WEIR_WHEN_FULL_EXPIRE, 300000);
+    weir__credits_init(&credits, &test_reason, LIMIT, WEIR_WHEN_FULL_EXPIRE, 300000);
     take_all();
     CHECK_EQUAL(weir__credits_take(&credits, WEIR_FOREVER), -ETIME);
     CHECK(weir_now_ns() >= before_ns + 300000);
@@ -63,7 +65,7 @@ static int expire(void *arg)
 static int try_and_wait(void *arg)
 {
     (void)arg;
-    weir__credits_init(&credits, LIMIT, WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_init(&credits, &test_reason, LIMIT, WEIR_WHEN_FULL_PARK, 0);
     take_all();
     CHECK_EQUAL(weir__credits_take(&credits, WEIR_NOW), -EAGAIN);
     CHECK_EQUAL(weir__credits_take(&credits, 1), -ETIME);
@@ -110,7 +112,7 @@ static int queue_up(void *arg)
     int numbers[TAKERS];
 
     (void)arg;
-    weir__credits_init(&credits, LIMIT, WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_init(&credits, &test_reason, LIMIT, WEIR_WHEN_FULL_PARK, 0);
     take_all();
     for (int i = 0; i < TAKERS; i++) {
         struct weir_spawn_options options = { .task = i == 2 ? &cancelled : NULL };
@@ -192,7 +194,7 @@ static void test_never_more_than_the_limit(void **state)
 
     (void)state;
     test_inject_yields(true);
-    weir__credits_init(&credits, LIMIT, WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_init(&credits, &test_reason, LIMIT, WEIR_WHEN_FULL_PARK, 0);
     for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, contend_in_thread, (void *)i);
     assert_int_equal(test_run(contend, NULL, &two_loops), 0);
