@@ -59,6 +59,14 @@ enum weir_when_full {
     WEIR_WHEN_FULL_EXPIRE, /* wait in order, at most for the queue's own limit, then -ETIME */
 };
 
+/* How urgent a task's work is; its children, calls and jobs inherit it. Classes share what is
+ * scarce by weights, so that none starves: weir_options.share_latency and those after it. */
+enum weir_priority {
+    WEIR_PRIORITY_NORMAL,
+    WEIR_PRIORITY_LATENCY,    /* somebody waits for it: first, and soon */
+    WEIR_PRIORITY_BACKGROUND, /* nobody does: what the others leave */
+};
+
 /* Where the time of a call goes; what a deadline that passed was spent on. */
 enum weir_phase {
     WEIR_PHASE_NONE,
