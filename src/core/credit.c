@@ -18,7 +18,7 @@ void weir__credits_init(struct weir__credits *credits, const struct weir__reason
         .wait_limit_ns = wait_limit_ns,
         .shares = weir__shares_standard,
     };
-    for (int i = 0; i < WEIR__PRIORITY_COUNT; i++)
+    for (int i = 0; i < WEIR_PRIORITY_COUNT; i++)
         weir__list_init(&credits->waiters[i]);
 }
 
@@ -116,7 +116,7 @@ static unsigned find_waiting(const struct weir__credits *credits)
 {
     unsigned waiting = 0;
 
-    for (unsigned i = 0; i < WEIR__PRIORITY_COUNT; i++)
+    for (unsigned i = 0; i < WEIR_PRIORITY_COUNT; i++)
         if (!weir__list_empty(&credits->waiters[i]) && may_have(credits, (enum weir_priority)i))
             waiting |= 1U << i;
     return waiting;

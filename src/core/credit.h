@@ -32,8 +32,8 @@ struct weir__credits {
     size_t used;
     size_t used_max;
     size_t background_used;
-    struct weir__list waiters[WEIR__PRIORITY_COUNT]; /* weir__waiter.link */
-    size_t waiting;                                  /* parked now */
+    struct weir__list waiters[WEIR_PRIORITY_COUNT]; /* weir__waiter.link */
+    size_t waiting;                                 /* parked now */
     size_t waiting_max;
     uint64_t waited_count;
     uint64_t wait_ns; /* sum over those who waited */

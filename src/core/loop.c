@@ -250,7 +250,7 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
         .shares = weir__shares_of(options),
     };
     weir__queue_init(&loop->ready);
-    for (int i = 0; i < WEIR__PRIORITY_COUNT; i++)
+    for (int i = 0; i < WEIR_PRIORITY_COUNT; i++)
         weir__queue_init(&loop->classed[i]);
     weir__queue_init(&loop->arrivals);
     weir__queue_init(&loop->callbacks);

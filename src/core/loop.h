@@ -55,7 +55,7 @@ struct weir__loop {
     struct weir__queue ready; /* tasks of normal priority */
     unsigned classed_count;   /* ready tasks of other priorities: those in `classed` */
     int budget_cut;           /* what background tasks took from this turn's budget */
-    struct weir__queue classed[WEIR__PRIORITY_COUNT]; /* of these priorities; never of normal */
+    struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
     struct weir__shares shares;
     int64_t now_ns; /* read once a turn, or every few without timers; never ahead of the clock */
     struct weir__random random;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* The most urgent first. */
-static const enum weir_priority order[WEIR__PRIORITY_COUNT] = {
+static const enum weir_priority order[WEIR_PRIORITY_COUNT] = {
     WEIR_PRIORITY_LATENCY,
     WEIR_PRIORITY_NORMAL,
     WEIR_PRIORITY_BACKGROUND,
@@ -36,7 +36,7 @@ struct weir__shares weir__shares_of(const struct weir_options *options)
 enum weir_priority weir__shares_take(struct weir__shares *shares, unsigned waiting)
 {
     for (int cycle = 0; cycle < 2; cycle++) {
-        for (int i = 0; i < WEIR__PRIORITY_COUNT; i++) {
+        for (int i = 0; i < WEIR_PRIORITY_COUNT; i++) {
             enum weir_priority class = order[i];
 
             if ((waiting >> class & 1) && shares->left[class]) {

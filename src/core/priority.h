@@ -14,11 +14,9 @@
 
 struct weir_options;
 
-enum { WEIR__PRIORITY_COUNT = 3 };
-
 struct weir__shares {
-    uint8_t whole[WEIR__PRIORITY_COUNT]; /* turns a cycle, each at least 1; constant */
-    uint8_t left[WEIR__PRIORITY_COUNT];  /* of this cycle */
+    uint8_t whole[WEIR_PRIORITY_COUNT]; /* turns a cycle, each at least 1; constant */
+    uint8_t left[WEIR_PRIORITY_COUNT];  /* of this cycle */
 };
 
 /* 8 : 4 : 1, for latency, normal and background. */

@@ -56,7 +56,7 @@ static __attribute__((noinline)) struct weir__mail *pop_classed(struct weir__loo
     unsigned waiting = loop->ready.head ? 1U << WEIR_PRIORITY_NORMAL : 0;
     enum weir_priority class;
 
-    for (unsigned i = 0; i < WEIR__PRIORITY_COUNT; i++)
+    for (unsigned i = 0; i < WEIR_PRIORITY_COUNT; i++)
         waiting |= loop->classed[i].head ? 1U << i : 0;
     class = weir__shares_take(&loop->shares, waiting);
     if (class == WEIR_PRIORITY_NORMAL)
