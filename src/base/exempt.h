@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gate of the blocking-call check (watch/check.h): one byte a thread. While it is shut, which it
- * is on a loop whose calls are checked, each system call is looked at; the runtime's own calls that
- * could wait, or are frequent, go through an open gate. Unchecked threads open and shut it too: five
- * instructions a call, and no branch.
+ * The gate of the blocking-call check (watch/check.h): one byte a thread. While it is shut, which
+ * it is on a loop whose calls are checked, each system call is looked at; the runtime's own calls
+ * that could wait, or are frequent, go through an open gate. Unchecked threads open and shut it
+ * too: five instructions a call, and no branch.
  *
  * Nothing of the user's runs, and nobody parks, while it is open. It does not nest.
  */
