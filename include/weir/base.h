@@ -59,6 +59,33 @@ enum weir_when_full {
     WEIR_WHEN_FULL_EXPIRE, /* wait in order, at most for the queue's own limit, then -ETIME */
 };
 
+/*
+ * Who goes first where many wait: among the ready, for a thread of a pool, for the right to submit.
+ * Each class gets its share (weir_options.share_latency and those after it), so that none waits for
+ * ever; one that does not use its own leaves it to the others. Children, calls and jobs inherit it.
+ */
+enum weir_priority {
+    WEIR_PRIORITY_NORMAL = 0,
+    WEIR_PRIORITY_LATENCY,    /* short, and somebody waits for it */
+    WEIR_PRIORITY_BACKGROUND, /* whenever there is time, and a little always */
+    WEIR_PRIORITY_COUNT,
+};
+
+/* Where the time of a call goes; what a deadline that passed was spent on. */
+enum weir_phase {
+    WEIR_PHASE_NONE,
+    WEIR_PHASE_TASK,             /* parked until another task, or thread, acts */
+    WEIR_PHASE_TIMER,            /* asleep by its own wish */
+    WEIR_PHASE_READY_QUEUE,      /* could have run, but its loop was busy */
+    WEIR_PHASE_SPAWN_QUEUE,      /* waiting for room for a task */
+    WEIR_PHASE_SUBMISSION_QUEUE, /* waiting for the right to have one operation more in flight */
+    WEIR_PHASE_POOL_QUEUE,       /* waiting for a thread of a pool */
+    WEIR_PHASE_POOL,             /* a thread of a pool runs it */
+    WEIR_PHASE_DEVICE,           /* the kernel works on a file */
+    WEIR_PHASE_PEER,             /* the kernel waits for the other end of a connection */
+    WEIR_PHASE_COUNT,
+};
+
 WEIR_BEGIN
 
 /* The time in ns on the clock that deadlines use. Reads the clock. */

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+static const struct weir__reason awaits_callbacks = { "callbacks", WEIR_PHASE_TASK, NULL };
+
 static int run_callbacks(void *arg)
 {
     struct weir__loop *loop = arg;
@@ -20,7 +22,7 @@ static int run_callbacks(void *arg)
         }
         if (!loop->callback_task)
             return 0;
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &awaits_callbacks, NULL);
         loop->callback_idle = true;
         weir__wait_park(wait, INT64_MAX, WEIR__PARK_RELEASE);
     }
@@ -72,6 +74,8 @@ static void deliver_call(struct weir__loop *loop, struct weir__mail *mail)
     weir__wait_fire(call->wait, 0);
 }
 
+static const struct weir__reason awaits_callback = { "callback", WEIR_PHASE_TASK, NULL };
+
 void weir__callback_call(void (*fn)(void *arg), void *arg)
 {
     struct weir__loop *loop = weir__loop_current;
@@ -82,7 +86,7 @@ void weir__callback_call(void (*fn)(void *arg), void *arg)
         return;
     }
     call.wait = weir__wait_self();
-    weir__wait_begin(call.wait);
+    weir__wait_begin(call.wait, &awaits_callback, NULL);
     weir__callback_post(loop, &call.mail);
     weir__wait_park(call.wait, INT64_MAX, WEIR__PARK_RELEASE);
 }

@@ -163,6 +163,15 @@ void weir_task_release(struct weir_task *task)
     weir__task_unref(task);
 }
 
+static void describe_task(const void *object, char *text, size_t bytes)
+{
+    const struct weir_task *task = object;
+
+    snprintf(text, bytes, "task \"%s\"", task->name);
+}
+
+static const struct weir__reason awaits_task = { "join", WEIR_PHASE_TASK, describe_task };
+
 /*
  * Parks until the task has ended; 0 or why not. Called under the task's lock, returns without it.
  * Whoever ended the task unlinked the waiter, and touches the task's result no more.
@@ -172,7 +181,7 @@ static int wait_for_end(struct weir_task *task, int64_t deadline_ns)
     struct weir__waiter waiter = { .wait = weir__wait_self(), .alone = true };
     int error;
 
-    weir__wait_begin(waiter.wait);
+    weir__wait_begin(waiter.wait, &awaits_task, task);
     weir__list_append(&task->joiners, &waiter.link);
     weir__lock_release(&task->lock);
     error = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);

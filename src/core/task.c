@@ -76,6 +76,7 @@ static int start(struct weir__loop *loop, struct weir_task *task)
         return error;
     weir__fiber_init(&task->fiber, task->stack,
                      (char *)task->stack->base + task->stack->bytes - colour, task_main, task);
+    weir__list_append(&loop->tasks, &task->neighbours);
     weir__sched_ready(loop, task);
     weir__counter_add(&loop->counters, WEIR_TASKS_STARTED, 1);
     return 0;
@@ -184,6 +185,9 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->has_handle = false;
     task->shield_depth = 0;
     task->inherited = *inherited;
+    task->since_ns = home->now_ns;
+    task->deadline_ns = WEIR_FOREVER;
+    task->spawned_at = NULL;
     atomic_init(&task->lock.held, 0);
     task->ended = false;
     task->released = true;
@@ -227,6 +231,8 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
     return task;
 }
 
+static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_SPAWN_QUEUE, NULL };
+
 /* Room for one more task of this loop; waits in order for at most wait_ns. */
 static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
 {
@@ -238,7 +244,7 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int6
         weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
         return -EAGAIN;
     }
-    weir__wait_begin(waiter.wait);
+    weir__wait_begin(waiter.wait, &awaits_room, loop);
     weir__list_append(&loop->room_waiters, &waiter.link);
     code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
     if (code < 0)
@@ -324,6 +330,8 @@ static int check_options(const struct weir_spawn_options *options)
         return -EINVAL;
     if (options->wait_ns < 0 || options->stack_bytes > WEIR__STACK_BYTES_MAX)
         return -EINVAL;
+    if (options->priority > WEIR_PRIORITY_BACKGROUND)
+        return -EINVAL;
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return -EINVAL;
@@ -338,6 +346,8 @@ static void apply_options(struct weir_task *task, const struct weir_spawn_option
         strcpy(task->name, options->name);
     if (options->stack_bytes)
         task->stack_bytes = options->stack_bytes;
+    if (options->sets_priority)
+        task->inherited.priority = options->priority;
     if (options->task) {
         task->has_handle = true;
         task->released = false;
@@ -394,6 +404,7 @@ int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         goto give_room;
     }
     task_init(task, home, fn, arg, weir__inherited_self());
+    task->spawned_at = __builtin_return_address(0);
     if (options)
         apply_options(task, options);
     if (options && options->task)
@@ -507,6 +518,8 @@ int weir_yield(void)
     return error;
 }
 
+static const struct weir__reason sleeps = { "sleep", WEIR_PHASE_TIMER, NULL };
+
 int weir_sleep(int64_t deadline_ns)
 {
     struct weir__wait *wait = weir__wait_self();
@@ -519,7 +532,7 @@ int weir_sleep(int64_t deadline_ns)
             weir__sched_pay(wait->loop);
         return 0;
     }
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &sleeps, NULL);
     error = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
     return error == -ETIME ? 0 : error;
 }

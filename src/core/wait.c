@@ -113,6 +113,7 @@ static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t d
     struct deadline deadline = { .wait = wait };
 
     task->park_flags = (uint8_t)flags;
+    task->deadline_ns = deadline_ns;
     weir__timer_init(&deadline.timer, deadline_passed);
     if (deadline_ns != WEIR_FOREVER)
         weir__timer_arm(&loop->wheel, &deadline.timer, deadline_ns);
@@ -120,6 +121,7 @@ static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t d
         weir__wait_interrupt(wait, -ECANCELED);
     weir__sched_park(loop);
     weir__timer_disarm(&loop->wheel, &deadline.timer);
+    task->deadline_ns = WEIR_FOREVER;
     /* acquire; pairs with the claim: what the winner knew before it is seen */
     return atomic_load_explicit(&wait->word, memory_order_acquire);
 }

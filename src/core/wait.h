@@ -46,7 +46,17 @@
 #include <limits.h>
 #include <stdint.h>
 
+#include <weir/base.h>
+
 struct weir__loop;
+
+/* Why somebody waits: one constant for each place that parks. */
+struct weir__reason {
+    const char *name;
+    enum weir_phase phase;
+    /* What the wait's object is, in words, from its home loop while it lasts; optional. */
+    void (*describe)(const void *object, char *text, size_t bytes);
+};
 
 enum {
     WEIR__WAIT_IDLE = INT_MIN,
@@ -59,6 +69,9 @@ struct weir__wait {
     /* Home loop only. What an early end means for this wait; NULL: claim it with the reason. */
     void (*interrupt)(struct weir__wait *wait, int reason);
     void *subject; /* what `interrupt` is about */
+    /* Of the owner, valid while the wait is open: for those who look. */
+    const struct weir__reason *reason;
+    const void *object; /* what it waits on; by `reason`, may be NULL */
     /* Of the claimer, until the wake: the next wait that it claimed under the same lock. */
     struct weir__wait *also;
     void (*wake)(struct weir__wait *wait); /* how, when there is no loop */
@@ -88,8 +101,11 @@ struct weir__waiter {
 };
 
 /* Opens the wait. Waiters published after this (by a lock's release) may fire at once. */
-static inline void weir__wait_begin(struct weir__wait *wait)
+static inline void weir__wait_begin(struct weir__wait *wait, const struct weir__reason *reason,
+                                    const void *object)
 {
+    wait->reason = reason;
+    wait->object = object;
     wait->interrupt = NULL;
     wait->also = NULL;
     /* relaxed: the release of the lock under which a waiter is linked publishes it */

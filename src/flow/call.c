@@ -83,6 +83,8 @@ static void give_up(struct weir__wait *wait, int reason)
         weir__loop_ring(ring);
 }
 
+static const struct weir__reason awaits_reply = { "reply to a call", WEIR_PHASE_TASK, NULL };
+
 static int await_reply(struct weir_call *call)
 {
     struct weir__wait *wait = weir__wait_self();
@@ -91,7 +93,7 @@ static int await_reply(struct weir_call *call)
     weir__lock_acquire(&call->lock);
     done = call->done;
     if (!done) {
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &awaits_reply, call);
         wait->interrupt = give_up;
         wait->subject = call;
         call->wait = wait;

@@ -10,6 +10,9 @@ int weir__command_create_control(struct weir_chan **control)
     return weir_chan_create(control, sizeof(struct weir__command *), 0, NULL);
 }
 
+static const struct weir__reason awaits_answer = { "answer of a mult, pub or mix", WEIR_PHASE_TASK,
+                                                   NULL };
+
 /* Parks until the answer is there; neither a deadline nor a cancel ends it. */
 static void await_answer(struct weir__command *command)
 {
@@ -19,7 +22,7 @@ static void await_answer(struct weir__command *command)
         return;
     }
     command->wait = weir__wait_self();
-    weir__wait_begin(command->wait);
+    weir__wait_begin(command->wait, &awaits_answer, command);
     weir__lock_release(&command->lock);
     (void)weir__wait_park(command->wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
 }

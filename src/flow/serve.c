@@ -86,6 +86,8 @@ static int serve(void *arg)
     return error;
 }
 
+static const struct weir__reason awaits_handler = { "room for a handler", WEIR_PHASE_TASK, NULL };
+
 int weir_serve(struct weir_scope *scope, struct weir_chan *port, weir_handler_fn *handler,
                void *context, const struct weir_serve_options *options)
 {
@@ -109,8 +111,8 @@ int weir_serve(struct weir_scope *scope, struct weir_chan *port, weir_handler_fn
     server->handler = handler;
     server->context = context;
     server->stack_bytes = options->stack_bytes;
-    weir__credits_init(&server->slots, options->parallelism ? options->parallelism : 1,
-                       WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_init(&server->slots, &awaits_handler,
+                       options->parallelism ? options->parallelism : 1, WEIR_WHEN_FULL_PARK, 0);
     error = weir_spawn(scope, serve, server, &server_options);
     if (error < 0) {
         weir__memory_free(server);

@@ -35,6 +35,9 @@ static void deliver(struct weir__loop *loop, struct weir__mail *mail)
     weir__wait_fire(errand->wait, 0);
 }
 
+static const struct weir__reason awaits_errand = { "errand to another loop", WEIR_PHASE_TASK,
+                                                   NULL };
+
 /* Done when it returns, whatever happens to the task. */
 static int run_on(struct weir__loop *loop, struct errand *errand,
                   int (*run)(struct weir__loop *loop, struct errand *errand))
@@ -44,7 +47,7 @@ static int run_on(struct weir__loop *loop, struct errand *errand,
     errand->run = run;
     errand->mail.deliver = deliver;
     errand->wait = &weir__loop_current->current->wait;
-    weir__wait_begin(errand->wait);
+    weir__wait_begin(errand->wait, &awaits_errand, NULL);
     weir__loop_post(loop, &errand->mail);
     weir__wait_park(errand->wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
     return errand->result;

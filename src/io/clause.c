@@ -168,6 +168,8 @@ static void poll_fired(struct weir_clause *clause, struct weir__waiter *waiter)
     clause->result = waiter->result;
 }
 
+static const struct weir__reason awaits_poll = { "select: end of a poll", WEIR_PHASE_PEER, NULL };
+
 static void poll_finish(struct weir_clause *clause, bool won)
 {
     struct weir__poll_record *record = state_of(clause)->record;
@@ -177,7 +179,7 @@ static void poll_finish(struct weir_clause *clause, bool won)
         return;
     if (!record->is_over) {
         record->finisher = weir__wait_self();
-        weir__wait_begin(record->finisher);
+        weir__wait_begin(record->finisher, &awaits_poll, NULL);
         weir__wait_park(record->finisher, WEIR_FOREVER, WEIR__PARK_RELEASE);
     }
     WEIR_DEBUG_ASSERT(record->is_over);

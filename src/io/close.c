@@ -109,6 +109,8 @@ void weir__close_notify(struct weir__io *io, int fd)
     }
 }
 
+static const struct weir__reason awaits_calls = { "close: calls under way", WEIR_PHASE_PEER, NULL };
+
 /* Asks every operation of this loop on `fd` to end, and parks until all have. To ask may bring
  * completions, by which standing ops leave their list: so each look begins anew. */
 static void end_ops(struct weir__io *io, int fd)
@@ -120,7 +122,7 @@ static void end_ops(struct weir__io *io, int fd)
         weir__op_interrupt(op, -EBADF);
     if (!count_ops(io, fd))
         return;
-    weir__wait_begin(closer.waiter.wait);
+    weir__wait_begin(closer.waiter.wait, &awaits_calls, NULL);
     weir__list_append(&io->closers, &closer.waiter.link);
     weir__wait_park(closer.waiter.wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
 }

@@ -9,6 +9,7 @@
 #include "pool/pool.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static void count(_Atomic uint64_t *figure)
 {
@@ -171,6 +172,17 @@ void weir__op_interrupt(struct weir__op *op, int reason)
         weir__wait_interrupt(op->wait, reason);
 }
 
+static void describe_op(const void *object, char *text, size_t bytes)
+{
+    const struct weir__op *op = object;
+
+    snprintf(text, bytes, "%s of descriptor %d", op->row->name, op->fd);
+}
+
+static const struct weir__reason awaits_device = { "file operation", WEIR_PHASE_DEVICE,
+                                                   describe_op };
+static const struct weir__reason awaits_peer = { "operation", WEIR_PHASE_PEER, describe_op };
+
 static int64_t submit(struct weir__loop *loop, struct weir__op *op)
 {
     struct weir__wait *wait = op->wait;
@@ -183,7 +195,7 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     op->completion.touched = wait;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, op->row->holds == WEIR__HOLDS_FILE ? &awaits_device : &awaits_peer, op);
     wait->interrupt = interrupt_wait;
     wait->subject = op;
     if (refusal < 0) { /* a try: the op and its cancel go to the kernel together, in this order */
@@ -198,6 +210,7 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
 static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
 {
     struct weir__credits *credits = &loop->io->credits[op->row->class];
+    enum weir_priority class = loop->current->inherited.priority;
     int64_t result;
     int error;
 
@@ -207,7 +220,7 @@ static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
     }
     error = weir__wait_refuse(op->deadline_ns);
     if (error >= 0)
-        error = weir__credits_take(credits, op->deadline_ns);
+        error = weir__credits_take_as(credits, class, op->deadline_ns);
     if (error < 0)
         return error;
     if (op->reason) { /* closed while it waited for its credit */
@@ -216,7 +229,7 @@ static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
         count_route(loop, op, WEIR__ROUTE_RING);
         result = submit(loop, op);
     }
-    weir__credits_give(credits);
+    weir__credits_give_as(credits, class);
     return result;
 }
 

@@ -28,6 +28,8 @@ void weir__spare_unwatch(void)
     atomic_fetch_sub_explicit(&weir__spare_watchers, 1, memory_order_relaxed);
 }
 
+static const struct weir__reason awaits_spare = { "free descriptor", WEIR_PHASE_TASK, NULL };
+
 int weir__spare_wait(uint32_t *seen, int64_t deadline_ns)
 {
     struct weir__waiter waiter = { .wait = weir__wait_self(), .alone = true };
@@ -39,7 +41,7 @@ int weir__spare_wait(uint32_t *seen, int64_t deadline_ns)
     weir__lock_acquire(&lock);
     news = notice_count != *seen;
     if (!news) {
-        weir__wait_begin(waiter.wait);
+        weir__wait_begin(waiter.wait, &awaits_spare, NULL);
         weir__list_append(&waiters, &waiter.link);
     }
     *seen = notice_count;

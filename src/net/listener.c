@@ -47,6 +47,9 @@ static void free_listener(struct weir_listener *listener)
     weir__memory_free(listener);
 }
 
+static const struct weir__reason awaits_connection = { "room for a connection",
+                                                       WEIR_PHASE_SUBMISSION_QUEUE, NULL };
+
 static struct weir_listener *make(const struct weir_listener_options *options, unsigned loop_count)
 {
     struct weir_listener *listener = weir__memory_zalloc(NULL, sizeof *listener);
@@ -59,7 +62,7 @@ static struct weir_listener *make(const struct weir_listener_options *options, u
     listener->lane_count = options->spread == WEIR_LISTENER_HERE ? 1 : loop_count;
     listener->sets = weir__memory_zalloc(NULL, listener->set_count * sizeof *listener->sets);
     listener->lanes = weir__memory_zalloc(NULL, listener->lane_count * sizeof *listener->lanes);
-    weir__credits_init(&listener->connections,
+    weir__credits_init(&listener->connections, &awaits_connection,
                        options->connections_max ? options->connections_max : CONNECTIONS_MAX,
                        WEIR_WHEN_FULL_PARK, 0);
     if (!listener->sets || !listener->lanes ||
@@ -313,6 +316,8 @@ static bool has_users(const struct weir_listener *listener)
     return false;
 }
 
+static const struct weir__reason awaits_users = { "close of a listener", WEIR_PHASE_TASK, NULL };
+
 /* Ends the calls that wait in accept, and parks until the last of them has left. The mail is a user
  * too, since it refers to the set. */
 static void end_users(struct weir_listener *listener)
@@ -337,7 +342,7 @@ static void end_users(struct weir_listener *listener)
         weir__lock_acquire(&listener->lock);
         parks = has_users(listener);
         if (parks) {
-            weir__wait_begin(closer.wait);
+            weir__wait_begin(closer.wait, &awaits_users, listener);
             listener->closer = &closer;
         }
         weir__lock_release(&listener->lock);

@@ -113,13 +113,15 @@ void weir__stream_ask_stop(struct weir_stream *stream)
     weir__op_interrupt(&stream->receive_op, 0);
 }
 
+static const struct weir__reason awaits_bytes = { "stream read", WEIR_PHASE_PEER, NULL };
+
 /* Parks the reader until the next event of the receive. */
 static int await_event(struct weir_stream *stream, int64_t deadline_ns)
 {
     struct weir__wait *wait = weir__wait_self();
     int code;
 
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &awaits_bytes, stream);
     stream->reader = wait;
     code = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
     if (code < 0)

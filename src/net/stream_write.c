@@ -92,6 +92,8 @@ void weir__stream_kick(struct weir_stream *stream)
         stream->sending = true;
 }
 
+static const struct weir__reason awaits_send = { "stream write", WEIR_PHASE_PEER, NULL };
+
 int weir__stream_await_send(struct weir_stream *stream, int64_t deadline_ns)
 {
     struct weir__wait *wait = weir__wait_self();
@@ -105,7 +107,7 @@ int weir__stream_await_send(struct weir_stream *stream, int64_t deadline_ns)
             weir__ring_poll(&stream->loop->ring); /* a try: what can be sent at once has been */
             return stream->sending ? code : 0;
         }
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &awaits_send, stream);
         stream->writer = wait;
         code = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
         if (code < 0) {

@@ -64,6 +64,8 @@ static void enqueue(struct weir__pool *pool, struct weir__job *job)
     weir__pool_call_help(pool, help);
 }
 
+static const struct weir__reason awaits_job = { "pool job", WEIR_PHASE_POOL_QUEUE, NULL };
+
 /* From an admitted job to its result. */
 static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park_flags)
 {
@@ -71,7 +73,7 @@ static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park
 
     job->wait = weir__wait_self();
     job->inherited = weir__inherited_self();
-    weir__wait_begin(job->wait);
+    weir__wait_begin(job->wait, &awaits_job, job);
     job->wait->interrupt = leave_queue;
     job->wait->subject = job;
     enqueue(pool, job);
@@ -208,6 +210,9 @@ int weir_cpu_read_stats(struct weir_pool_stats *stats)
     return 0;
 }
 
+static const struct weir__reason awaits_place = { "place in the queue of a pool",
+                                                  WEIR_PHASE_POOL_QUEUE, NULL };
+
 /* A pool without threads; the caller sets how many there may be, and how they are named. */
 static struct weir__pool *make(unsigned threads_max, unsigned queue_limit,
                                enum weir_when_full when_full, int64_t wait_ns)
@@ -218,7 +223,8 @@ static struct weir__pool *make(unsigned threads_max, unsigned queue_limit,
         return NULL;
     pool->threads_max = threads_max;
     pool->has_cpus = pthread_getaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus) == 0;
-    weir__credits_init(&pool->credits, (size_t)threads_max + queue_limit, when_full, wait_ns);
+    weir__credits_init(&pool->credits, &awaits_place, (size_t)threads_max + queue_limit, when_full,
+                       wait_ns);
     weir__list_init(&pool->jobs);
     weir__list_init(&pool->idle);
     pthread_mutex_init(&pool->mutex, NULL);

@@ -64,6 +64,9 @@ static int send_signal(struct weir_child *child, int signo)
     return error;
 }
 
+static const struct weir__reason awaits_start = { "start of a child process", WEIR_PHASE_POOL,
+                                                  NULL };
+
 /* Until the start has succeeded or failed; it is under way on this loop. */
 static void await_start(struct weir_child *child)
 {
@@ -71,7 +74,7 @@ static void await_start(struct weir_child *child)
 
     if (child->told)
         return;
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &awaits_start, child);
     child->keeper_wait = wait;
     weir__wait_park(wait, WEIR_FOREVER, WEIR__PARK_RELEASE);
 }

@@ -159,6 +159,8 @@ static void wait_for_outsiders(struct weir__runtime *runtime)
         weir__clock_sleep(OUTSIDER_PAUSE_NS);
 }
 
+static const struct weir__reason awaits_end = { "end of the runtime", WEIR_PHASE_TASK, NULL };
+
 static int start_loop(struct weir__run *run, unsigned index, char *why)
 {
     struct weir__loop *loop = run->loops[index];
@@ -181,7 +183,7 @@ static int start_loop(struct weir__run *run, unsigned index, char *why)
         return error;
     }
     if (index > 0) /* until it is told to stop, maybe before it parks for that */
-        weir__wait_begin(&loop->main_task->wait);
+        weir__wait_begin(&loop->main_task->wait, &awaits_end, NULL);
     return 0;
 }
 

@@ -106,6 +106,8 @@ static void deadline_passed(struct weir__timer *timer)
     interrupt(WEIR_CONTAINER_OF(timer, struct operation, timer), -ETIME);
 }
 
+static const struct weir__reason async_waits = { "async operation", WEIR_PHASE_TASK, NULL };
+
 /* Under the lock. */
 static void begin_waiting(struct operation *operation, void *elem, size_t weight)
 {
@@ -115,7 +117,7 @@ static void begin_waiting(struct operation *operation, void *elem, size_t weight
         .is_async = true,
         .weight = weight,
     };
-    weir__wait_begin(&operation->wait);
+    weir__wait_begin(&operation->wait, &async_waits, operation->side);
     weir__chan_join_side(operation->side, &operation->waiter);
     operation->side->async_count++;
 }
@@ -252,11 +254,14 @@ static void cancel_all(struct weir__loop *loop)
     }
 }
 
+static const struct weir__reason awaits_asyncs = { "async operations that end", WEIR_PHASE_TASK,
+                                                   NULL };
+
 static void await_all(struct weir__loop *loop)
 {
     struct weir__waiter waiter = { .wait = weir__wait_self() };
 
-    weir__wait_begin(waiter.wait);
+    weir__wait_begin(waiter.wait, &awaits_asyncs, loop);
     loop->asyncs_done = &waiter;
     weir__wait_park(waiter.wait, INT64_MAX, WEIR__PARK_RELEASE);
     loop->asyncs_done = NULL;

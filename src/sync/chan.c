@@ -9,6 +9,7 @@
 #include "core/park.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -185,6 +186,16 @@ static inline int settle(struct weir_chan *chan, int result, struct weir__wait *
     return result;
 }
 
+static void describe_chan(const void *object, char *text, size_t bytes)
+{
+    const struct weir_chan *chan = object;
+
+    snprintf(text, bytes, "channel \"%s\"", chan->name);
+}
+
+static const struct weir__reason sends = { "send", WEIR_PHASE_TASK, describe_chan };
+static const struct weir__reason receives = { "recv", WEIR_PHASE_TASK, describe_chan };
+
 /* Parks on one side of the channel; called under the lock, returns without it. */
 static inline int park(struct weir_chan *chan, struct weir__chan_side *side, void *elem,
                        size_t weight, int64_t deadline_ns)
@@ -198,7 +209,7 @@ static inline int park(struct weir_chan *chan, struct weir__chan_side *side, voi
     waiter.alone = true;
     waiter.is_async = false;
     waiter.weight = weight;
-    weir__wait_begin(waiter.wait);
+    weir__wait_begin(waiter.wait, side == &chan->senders ? &sends : &receives, chan);
     weir__chan_join_side(side, &waiter);
     weir__lock_release(&chan->lock);
     code = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);

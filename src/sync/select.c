@@ -216,6 +216,8 @@ static void launch(const struct selection *selection, const struct weir__wait *w
     }
 }
 
+static const struct weir__reason awaits_clause = { "select", WEIR_PHASE_TASK, NULL };
+
 /* All clauses at one instant: the index of the winner, or an error. */
 TWICE int choose_under(const struct lock_set *set, const struct selection *selection,
                        bool is_careful, int64_t deadline_ns)
@@ -229,7 +231,7 @@ TWICE int choose_under(const struct lock_set *set, const struct selection *selec
     if (code == -EAGAIN && refusal >= 0) {
         struct weir__wait *wait = weir__wait_self();
 
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &awaits_clause, selection);
         arm(selection, wait);
         unlock_all(set);
         if (is_careful)

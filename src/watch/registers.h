@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <ucontext.h>
+
+/* Of a signal's ucontext_t; returns where it was interrupted. */
+uintptr_t weir__registers_of_context(const void *ucontext, uintptr_t *registers);
 
 #if defined(__x86_64__)
 
@@ -26,17 +28,6 @@ enum {
 /* rbx, rbp, rsp, r12 to r15: they survive a call. */
 #define WEIR__REGISTERS_KEPT UINT64_C(0xf0c8)
 #define WEIR__REGISTERS_ALL  UINT64_C(0xffff)
-
-static inline uintptr_t weir__registers_of_context(const ucontext_t *context, uintptr_t *registers)
-{
-    static const uint8_t at[] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
-                                  REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
-                                  REG_R12, REG_R13, REG_R14, REG_R15 };
-
-    for (unsigned i = 0; i < sizeof at; i++)
-        registers[i] = (uintptr_t)context->uc_mcontext.gregs[at[i]];
-    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-}
 
 /* As fiber/switch_x86_64.S leaves them. */
 static inline uintptr_t weir__registers_of_fiber(const uintptr_t *sp, uintptr_t *registers)
@@ -90,14 +81,6 @@ enum {
 /* x19 to x29, sp. */
 #define WEIR__REGISTERS_KEPT UINT64_C(0xbff80000)
 #define WEIR__REGISTERS_ALL  UINT64_C(0xffffffff)
-
-static inline uintptr_t weir__registers_of_context(const ucontext_t *context, uintptr_t *registers)
-{
-    for (unsigned i = 0; i < WEIR__REGISTER_STACK; i++)
-        registers[i] = (uintptr_t)context->uc_mcontext.regs[i];
-    registers[WEIR__REGISTER_STACK] = (uintptr_t)context->uc_mcontext.sp;
-    return (uintptr_t)context->uc_mcontext.pc;
-}
 
 /* As fiber/switch_aarch64.S leaves them. */
 static inline uintptr_t weir__registers_of_fiber(const uintptr_t *sp, uintptr_t *registers)

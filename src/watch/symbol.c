@@ -190,8 +190,8 @@ static unsigned underscores(const char *name)
     return (unsigned)strspn(name, "_");
 }
 
-/* Of names for one place the one with the fewest underscores before it: read, not __read. A function
- * of a known size that has the address in it wins over a label before it. */
+/* Of names for one place the one with the fewest underscores before it: read, not __read. A
+ * function of a known size that has the address in it wins over a label before it. */
 static bool is_better(const struct file *file, const ElfW(Sym) * one, const ElfW(Sym) * other)
 {
     bool sized = one->st_size != 0;

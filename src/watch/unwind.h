@@ -18,13 +18,13 @@ struct weir__unwind {
     int64_t data_factor;
     uint64_t return_register;
     unsigned encoding; /* of addresses */
-    bool has_data;     /* the parts have augmentation data, with their length before them */
+    bool has_data;     /* the parts have augmentation data, its length before it */
     bool is_signal;    /* what follows the frame was interrupted, and did not call it */
     uintptr_t begin, end;
     struct weir__cursor common, own; /* instructions */
 };
 
-/* False: there is none, or it is not understood. weir__object_refresh has seen the code's object. */
+/* False: there is none, or it is not understood. weir__object_refresh must have seen the object. */
 bool weir__unwind_find(uintptr_t place, struct weir__unwind *about);
 
 #endif

@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+static const struct weir__reason test_reason = { "test", WEIR_PHASE_TASK, NULL };
+
 enum { THREADS = 3, CROWD = 100 };
 
 static const struct weir_options variants[] = {
@@ -51,7 +53,7 @@ static int play(void *arg)
 
     while (side == 0 && !atomic_load(&game.players[1]))
         CHECK_EQUAL(weir_yield(), 0);
-    weir__wait_begin(own);
+    weir__wait_begin(own, &test_reason, NULL);
     atomic_store(&game.players[side], own);
     for (long i = 0; i < game.rounds; i++) {
         struct weir__wait *other = atomic_load(&game.players[1 - side]);
@@ -60,7 +62,7 @@ static int play(void *arg)
             return -EINVAL;
         if (!CHECK_EQUAL(weir__wait_park(own, WEIR_FOREVER, WEIR__PARK_CANCELLABLE), i & 0xffff))
             return -EINVAL;
-        weir__wait_begin(own);
+        weir__wait_begin(own, &test_reason, NULL);
         other = atomic_load(&game.players[1 - side]);
         if (side == 1 && !CHECK(weir__wait_fire(other, (int)(i & 0xffff))))
             return -EINVAL;
@@ -118,7 +120,7 @@ static int be_fired(void *arg)
     long rounds = test_rounds(5000, 100000, 1000000);
 
     for (long i = 0; i < rounds; i++) {
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &test_reason, NULL);
         atomic_store(target, wait);
         CHECK_EQUAL(weir__wait_park(wait, WEIR_FOREVER, WEIR__PARK_CANCELLABLE), 3);
     }

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+static const struct weir__reason test_reason = { "test", WEIR_PHASE_TASK, NULL };
+
 enum { CLAIMERS = 3, WAITS = 1000, CODE = 7 };
 
 /* --- One winner. ------------------------------------------------------------------------------ */
@@ -40,7 +42,7 @@ static void *claim_all(void *arg)
         pthread_barrier_wait(&barrier);
         if (code == 0)
             for (size_t i = 0; i < WAITS; i++)
-                weir__wait_begin(&waits[i]);
+                weir__wait_begin(&waits[i], &test_reason, NULL);
     }
     return (void *)won_count;
 }
@@ -55,7 +57,7 @@ static void test_one_claim_wins(void **state)
     (void)state;
     pthread_barrier_init(&barrier, NULL, CLAIMERS);
     for (size_t i = 0; i < WAITS; i++)
-        weir__wait_begin(&waits[i]);
+        weir__wait_begin(&waits[i], &test_reason, NULL);
     for (int i = 0; i < CLAIMERS; i++) {
         codes[i] = i;
         pthread_create(&threads[i], NULL, claim_all, &codes[i]);
@@ -79,7 +81,7 @@ static void test_decided_waiters_are_passed_over(void **state)
     (void)state;
     weir__list_init(&list);
     for (int i = 0; i < 3; i++) {
-        weir__wait_begin(&waits[i]);
+        weir__wait_begin(&waits[i], &test_reason, NULL);
         waiters[i] = (struct weir__waiter){ .wait = &waits[i], .index = CODE };
         weir__list_append(&list, &waiters[i].link);
     }
@@ -111,7 +113,7 @@ static int park_asking(void *arg)
     int64_t deadline_ns = *(int64_t *)arg;
 
     interrupt_count = 0;
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &test_reason, NULL);
     wait->interrupt = note_interrupt;
     return weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
 }
@@ -156,14 +158,14 @@ static int park_claimed(void *arg)
     struct weir__wait *wait = weir__wait_self();
 
     (void)arg;
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &test_reason, NULL);
     CHECK(weir__wait_fire(wait, CODE));
     CHECK(!weir__wait_fire(wait, CODE + 1));
     CHECK_EQUAL(weir__wait_park(wait, WEIR_FOREVER, WEIR__PARK_CANCELLABLE), CODE);
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &test_reason, NULL);
     CHECK(weir__wait_fire(wait, CODE));
     CHECK_EQUAL(weir__wait_park(wait, 1, WEIR__PARK_CANCELLABLE), CODE); /* its deadline lost */
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &test_reason, NULL);
     CHECK_EQUAL(weir__wait_park(wait, 1, WEIR__PARK_CANCELLABLE), -ETIME);
     CHECK_EQUAL(weir__wait_refuse(WEIR_NOW), -EAGAIN);
     CHECK_EQUAL(weir__wait_refuse(1), -ETIME);
@@ -189,7 +191,7 @@ static void test_a_thread_waits_until_its_deadline(void **state)
 
     (void)state;
     assert_null(wait->loop);
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &test_reason, NULL);
     assert_int_equal(weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE), -ETIME);
     assert_true(weir_now_ns() >= deadline_ns);
 }
@@ -210,7 +212,7 @@ static void test_a_thread_asks_its_hook_once(void **state)
 
     (void)state;
     interrupt_count = 0;
-    weir__wait_begin(wait);
+    weir__wait_begin(wait, &test_reason, NULL);
     wait->interrupt = note_interrupt;
     pthread_create(&thread, NULL, fire_interrupted, wait);
     assert_int_equal(weir__wait_park(wait, weir_in_us(50), WEIR__PARK_CANCELLABLE), CODE);
@@ -245,7 +247,7 @@ static void test_no_wake_of_a_thread_is_lost(void **state)
     (void)state;
     pthread_create(&thread, NULL, fire_each, &rounds);
     for (long i = 0; i < rounds; i++) {
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &test_reason, NULL);
         atomic_store(&thread_target, wait);
         assert_int_equal(weir__wait_park(wait, WEIR_FOREVER, WEIR__PARK_CANCELLABLE), i % 100);
     }
@@ -285,7 +287,7 @@ static void test_a_thread_hears_the_winner(void **state)
     for (long i = 0; i < race.rounds; i++) {
         int code;
 
-        weir__wait_begin(race.wait);
+        weir__wait_begin(race.wait, &test_reason, NULL);
         atomic_store(&race.begun_count, i + 1);
         code = weir__wait_park(race.wait, weir_in_us(i % 150), WEIR__PARK_CANCELLABLE);
         assert_true(code == CODE || code == -ETIME);
@@ -310,7 +312,7 @@ static void test_a_thread_watches_its_timers(void **state)
 
     (void)state;
     for (int first = 0; first < 2; first++) {
-        weir__wait_begin(wait);
+        weir__wait_begin(wait, &test_reason, NULL);
         for (int i = 0; i < 2; i++) {
             weir__timer_init(&thread_timers[i], fire_thread_timer);
             weir__wait_arm_timer(wait, &thread_timers[i],

@@ -48,6 +48,8 @@ struct fixture {
 
 #include "file_fixtures.h"
 
+static const struct weir__reason test_reason = { "test", WEIR_PHASE_TASK, NULL };
+
 static int64_t call_openat(struct world *world, enum how how, int64_t deadline_ns)
 {
     const char *path = how == FAIL ? "missing" : "made";
@@ -376,7 +378,7 @@ static void standing_ended(struct weir__op *op)
 
 static int standing_park(struct standing *standing, int64_t deadline_ns, unsigned flags)
 {
-    weir__wait_begin(standing->wait);
+    weir__wait_begin(standing->wait, &test_reason, NULL);
     return weir__wait_park(standing->wait, deadline_ns, flags);
 }
 
