@@ -29,6 +29,7 @@
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
+#include <weir/limiter.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
 #include <weir/mix.h>

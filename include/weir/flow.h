@@ -57,6 +57,7 @@
 #include <weir/bucket.h>
 #include <weir/call.h>
 #include <weir/chain.h>
+#include <weir/limiter.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/pipeline.h>
