@@ -13,8 +13,9 @@
  *      `--> refused: by its own timer (its patience, or its deadline less what work takes at the
  *           least), by a cancel, by a close
  *
- * What holds: somebody waits only while as many are under way as the limit allows. So whoever takes
- * one from under way, or lets one in (which may end a leg, and raise the limit), looks at the line.
+ * What holds: somebody waits only while as many are under way as the limit allows. So who finds room
+ * finds no line; and who leaves lets in as many as there is room for: to let one in may end a leg,
+ * and raise the limit.
  */
 #include "base/assert.h"
 #include "base/clock.h"
@@ -269,7 +270,6 @@ int weir_limiter_enter(struct weir_limiter *limiter, struct weir_limiter_pass *p
                        int64_t deadline_ns)
 {
     struct place place = { .pass = pass };
-    struct weir__wait *wake = NULL;
     int64_t until_ns;
     int result;
 
@@ -283,10 +283,8 @@ int weir_limiter_enter(struct weir_limiter *limiter, struct weir_limiter_pass *p
     result = enter_or_refuse(limiter, pass, deadline_ns, place.since_ns, &until_ns);
     if (result > 0)
         return wait_for_room(limiter, &place, until_ns, result == TO_ITS_DEADLINE);
-    if (result == 0)
-        wake = let_in_waiting(limiter, place.since_ns);
     weir__lock_release(&limiter->lock);
-    weir__wait_settle(wake);
+    weir__wait_settle(NULL);
     return result;
 }
 
