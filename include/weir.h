@@ -44,6 +44,7 @@
 #include <weir/scope.h>
 #include <weir/select.h>
 #include <weir/service.h>
+#include <weir/shed.h>
 #include <weir/signal.h>
 #include <weir/socket.h>
 #include <weir/socket_option.h>

@@ -47,8 +47,8 @@
  * toggle solo-mode                      weir_mix_toggle, weir_mix_solo_mode
  *
  * What has no name there: deadlines and cancel on everything, scopes, bounds by weight, watermarks,
- * counted handles, weir_call and weir_each, weir_chain_run, tickers, retry and breaker. A process
- * layer (clojure.core.async.flow) there is not yet.
+ * counted handles, weir_call and weir_each, weir_chain_run, tickers, retry, breaker, limiter,
+ * bucket and shed. A process layer (clojure.core.async.flow) there is not yet.
  */
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
@@ -63,6 +63,7 @@
 #include <weir/pipeline.h>
 #include <weir/pub.h>
 #include <weir/retry.h>
+#include <weir/shed.h>
 #include <weir/stage.h>
 #include <weir/ticker.h>
 
