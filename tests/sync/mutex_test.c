@@ -147,7 +147,9 @@ CASE(a_cancelled_task_unlocks, ON_TASKS, 0)
 
 static int lock_and_end(void *arg)
 {
-    return weir_mutex_lock(arg, WEIR_FOREVER);
+    CHECK_SAME(weir_mutex_lock(arg, WEIR_FOREVER), 0);
+    AWAIT(read_mutex(arg).waiting == 1);
+    return 0;
 }
 
 static int abandon_one(void *arg)
