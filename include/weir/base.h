@@ -60,8 +60,9 @@ enum weir_when_full {
 };
 
 /*
- * Who goes first where many wait: for a thread of a pool, for the right to submit. Each class gets
- * its share, so that none waits for ever; one that does not use its own leaves it to the others.
+ * Who goes first where many wait: among the ready, for a thread of a pool, for the right to submit.
+ * Each class gets its share (weir_options.share_latency and those after it), so that none waits for
+ * ever; one that does not use its own leaves it to the others. Children, calls and jobs inherit it.
  */
 enum weir_priority {
     WEIR_PRIORITY_NORMAL = 0,

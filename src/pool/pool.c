@@ -215,7 +215,7 @@ static const struct weir__reason awaits_place = { "place in the queue of a pool"
 
 /* A pool without threads; the caller sets how many there may be, and how they are named. */
 static struct weir_pool *make(unsigned threads_max, unsigned queue_limit,
-                               enum weir_when_full when_full, int64_t wait_ns)
+                              enum weir_when_full when_full, int64_t wait_ns)
 {
     struct weir_pool *pool = weir__memory_zalloc(NULL, sizeof *pool);
 
@@ -235,7 +235,7 @@ static struct weir_pool *make(unsigned threads_max, unsigned queue_limit,
 int weir__pool_create(struct weir_pool **out, const struct weir_options *options)
 {
     struct weir_pool *pool = make(options->pool_threads_max, options->pool_queue_limit,
-                                   options->pool_when_full, options->pool_wait_ns);
+                                  options->pool_when_full, options->pool_wait_ns);
     int error;
 
     if (!pool)
@@ -254,7 +254,7 @@ int weir__pool_create(struct weir_pool **out, const struct weir_options *options
 int weir__pool_create_cpu(struct weir_pool **out, const struct weir_options *options)
 {
     struct weir_pool *pool = make(options->cpu_threads, options->cpu_queue_limit,
-                                   options->cpu_when_full, options->cpu_wait_ns);
+                                  options->cpu_when_full, options->cpu_wait_ns);
 
     if (!pool)
         return -ENOMEM;
@@ -267,7 +267,7 @@ int weir__pool_create_cpu(struct weir_pool **out, const struct weir_options *opt
 int weir__pool_create_resolver(struct weir_pool **out, const struct weir_options *options)
 {
     struct weir_pool *pool = make(options->resolve_threads_max, options->resolve_queue_limit,
-                                   options->resolve_when_full, options->resolve_wait_ns);
+                                  options->resolve_when_full, options->resolve_wait_ns);
 
     if (!pool)
         return -ENOMEM;
