@@ -140,6 +140,11 @@ struct weir_options {
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
 
+    /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
+    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
+    unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
+
     uint64_t reserved[5]; /* must be zero */
 };
 
