@@ -29,6 +29,11 @@ struct weir_failure {
     const char *scope_name;
     int error;           /* what the task returned, negative */
     unsigned loop_index; /* its home */
+    /* The place in the code where it was spawned, as a return address: for addr2line(1), which
+     * wants the instruction before it. NULL: by the runtime itself. */
+    const void *spawned_at;
+    int64_t age_ns; /* since then */
+    uint64_t reserved[4];
 };
 
 /* Optional kernel features, to be masked by weir_options.without_features (and so tested). */

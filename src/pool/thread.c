@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "core/local.h"
 #include "core/park.h"
 #include "pool/stats.h"
 
@@ -319,8 +320,9 @@ static void run(struct weir__job *job)
         job->code = -ETIME;
         return;
     }
-    weir__inherited_of_thread = *job->inherited;
+    weir__inherited_replace(&weir__inherited_of_thread, job->inherited);
     job->result = job->fn(job->arg);
+    weir__inherited_replace(&weir__inherited_of_thread, &weir__inherited_nothing);
     job->code = 0;
 }
 
