@@ -137,6 +137,8 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     if (options->prefault_stacks > options->tasks_per_loop)
         return refuse(why, why_bytes, "prefault_stacks", "is above tasks_per_loop");
+    if (options->blocking_check > WEIR_BLOCKING_CHECK_ABORT)
+        return refuse(why, why_bytes, "blocking_check", "is no enum weir_blocking_check");
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return refuse(why, why_bytes, "reserved", "is not zero");
