@@ -10,6 +10,7 @@
 #include <weir/async.h>
 #include <weir/attribute.h>
 #include <weir/base.h>
+#include <weir/blocking.h>
 #include <weir/branch.h>
 #include <weir/breaker.h>
 #include <weir/bucket.h>

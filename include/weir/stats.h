@@ -75,6 +75,10 @@ enum weir_counter {
     WEIR_EXPIRED_DEVICE,
     WEIR_EXPIRED_PEER,
 
+    WEIR_BLOCKING_CALLS,   /* of tasks, that could have blocked; see weir/blocking.h */
+    WEIR_BLOCKING_SITES,   /* places of such calls, found first on this loop */
+    WEIR_BLOCKING_UNNAMED, /* such calls at places for which the table had no room */
+
     WEIR_COUNTER_COUNT,
 };
 

@@ -57,6 +57,9 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_EXPIRED_POOL] = "expired_pool",
     [WEIR_EXPIRED_DEVICE] = "expired_device",
     [WEIR_EXPIRED_PEER] = "expired_peer",
+    [WEIR_BLOCKING_CALLS] = "blocking_calls",
+    [WEIR_BLOCKING_SITES] = "blocking_sites",
+    [WEIR_BLOCKING_UNNAMED] = "blocking_unnamed",
 };
 
 const char *weir_counter_name(int counter)
