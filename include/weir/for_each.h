@@ -10,7 +10,10 @@
  * (weir/scope.h): what is said there of deadlines, cancel and shields holds here.
  *
  * Example:
- *     static int fetch(size_t index, void *context) { return get(&((struct page *)context)[index]); }
+ *     static int fetch(size_t index, void *pages)
+ *     {
+ *         return fetch_page(&((struct page *)pages)[index]);
+ *     }
  *
  *     struct weir_for_each_options options = { .parallelism = 8 };
  *     int error = weir_for_each(page_count, fetch, pages, &options, weir_in_seconds(10));
