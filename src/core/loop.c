@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "core/callback.h"
+#include "core/local.h"
 #include "core/park.h"
 
 #include <errno.h>

@@ -25,6 +25,8 @@
 
 #include <weir/runtime.h>
 
+#include <pthread.h>
+
 struct weir_task;
 struct weir__io;
 struct weir__net;
@@ -94,6 +96,10 @@ struct weir__loop {
     uint8_t looks_left;
     uint8_t looks_at;
 
+    /* Jobs of tasks of this loop that pools have; pool/watch.h. */
+    unsigned pool_job_count;
+    struct weir__timer pool_watch;
+
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
     struct weir__io *io;   /* the io room's part */
@@ -118,8 +124,10 @@ struct weir__runtime {
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
     struct weir__budget *memory; /* for tasks and buffers */
-    struct weir_pool *pool;      /* for what blocks */
-    struct weir_pool *cpu_pool;  /* for long computations */
+    pthread_mutex_t pools_mutex;
+    struct weir__list pools;    /* weir_pool.link, under the mutex */
+    struct weir_pool *pool;     /* for what blocks */
+    struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
     struct weir_report report;
 };
