@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks: spawn, run, end; handles, cancel, names. Joining and reporting are in join.c.
+ * Tasks: spawn, run, end; cancel. Joining and reporting are in join.c.
  *
  * A spawn from elsewhere builds the struct, links it into its scope, and mails it; the home loop
  * gives it a stack, or keeps it among the arrivals until there is room.
