@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "core/join.h"
 #include "core/park.h"
 #include "core/room.h"
 #include "core/scope.h"
@@ -30,6 +31,7 @@
 #include "runtime/run.h"
 #include "sync/async.h"
 #include "watch/check.h"
+#include "watch/symbol.h"
 
 #include <weir/runtime.h>
 
@@ -118,8 +120,15 @@ static void forked_child(void)
     weir__loop_forked = true;
 }
 
+/* Where a task that failed was spawned. */
+static void format_place(const void *return_address, char *text, size_t bytes)
+{
+    weir__symbol_format((void *)return_address, true, text, bytes);
+}
+
 static void prepare_process(void)
 {
+    atomic_store(&weir__join_format_place, format_place);
     weir__die_task_name = current_task_name;
     pthread_atfork(NULL, NULL, forked_child);
 }
