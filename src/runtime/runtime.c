@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "core/join.h"
 #include "core/park.h"
+#include "core/room.h"
 #include "core/scope.h"
 #include "core/task.h"
 #include "fiber/overflow.h"
@@ -396,8 +397,16 @@ static int create_loops(struct weir__run *run)
         .warm_count = run->runtime.options.stacks_kept,
         .guard_by_mprotect = run->runtime.options.without_features & WEIR_FEATURE_MADV_GUARD,
         .prefault = run->runtime.options.prefault_stacks > 0,
+        .companion_bytes = sizeof(struct weir_task),
     };
-    int error = weir__stack_limits_init(&run->limits, &stacks);
+    int error = -ENOMEM;
+
+    run->runtime.memory =
+        weir__budget_create(run->runtime.options.memory_limit_bytes, weir__room_notify);
+    if (!run->runtime.memory)
+        return error;
+    stacks.budget = run->runtime.memory;
+    error = weir__stack_limits_init(&run->limits, &stacks);
 
     for (unsigned i = 0; i < run->runtime.loop_count && error >= 0; i++) {
         run->loops[i] = weir__memory_zalloc(NULL, sizeof *run->loops[i]);
@@ -411,6 +420,8 @@ static void destroy_loops(struct weir__run *run)
 {
     for (unsigned i = 0; i < run->runtime.loop_count; i++)
         weir__memory_free(run->loops[i]);
+    if (run->runtime.memory)
+        weir__budget_leave(run->runtime.memory);
 }
 
 /* Memory, pools, handlers: what the loops need. */
