@@ -10,6 +10,8 @@
 #include <weir/async.h>
 #include <weir/attribute.h>
 #include <weir/base.h>
+#include <weir/blocking.h>
+#include <weir/branch.h>
 #include <weir/breaker.h>
 #include <weir/bucket.h>
 #include <weir/buffer.h>
@@ -29,6 +31,7 @@
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
+#include <weir/for_each.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
 #include <weir/local.h>

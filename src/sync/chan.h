@@ -115,6 +115,8 @@ struct weir_chan {
     uint64_t noted_in, noted_out; /* elements, where events are noted */
     size_t weight_limit;          /* constant, as all that follows */
     size_t async_limit;
+    struct weir__budget *budget; /* what its bytes count against; NULL: nothing */
+    size_t bytes;
     bool is_listed;
     struct weir__list listed; /* under the registry's lock */
     char name[WEIR__CHAN_NAME_BYTES];

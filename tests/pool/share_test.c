@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets a thread: the shares of the classes, and what slow and background jobs leave to others. */
+/* Who gets a thread: the shares of the classes, and what slow and background jobs leave. */
 #include "pool/fixture.h"
 
 #include <setjmp.h>

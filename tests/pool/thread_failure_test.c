@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that cannot be had: pthread_create fails when the test says so (--wrap, CMakeLists.txt). */
+/* Threads that cannot be had: starting one fails when the test says so (--wrap). */
 #include "base/thread.h"
 #include "pool/fixture.h"
 
