@@ -23,6 +23,9 @@
 #include <weir/base.h>
 #include <weir/task.h>
 
+struct weir_deadlock;
+struct weir_warning;
+
 /* A task's failure that nobody joined; see weir_options.on_failure. Valid during the call. */
 struct weir_failure {
     const char *task_name;
@@ -139,6 +142,25 @@ struct weir_options {
     unsigned share_normal;       /* at most 255; 0: 4 */
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
+
+    /*
+     * Watchdogs; see weir/watchdog.h for what each looks for. Limits below 0 switch one off.
+     * `channel_users`: channels made by tasks note who uses them, at some 20 ns a message, so that
+     * tasks that wait for each other over channels are found while the rest of the program is busy.
+     * The callbacks run on a thread that is none of the loops', and may take their time; NULL:
+     * lines on standard error.
+     */
+    int64_t deadlock_limit_ns; /* tasks that wait for each other for so long; 0: 10 s */
+    int64_t mutex_limit_ns;    /* the owner of a mutex parked for so long; 0: 5 s */
+    int64_t drain_limit_ns;    /* nothing received, and a sender parked for so long; 0: 60 s */
+    int64_t device_limit_ns;   /* an operation on a file takes so long; 0: 30 s */
+    int64_t peer_limit_ns;     /* an operation without deadline waits so long for a peer; 0: off */
+    int64_t growth_limit_ns;   /* a loop's tasks only become more for so long; 0: 10 s */
+    unsigned growth_tasks;     /* and by so many; 0: 10000 */
+    int64_t drop_limit_ns;     /* a named channel drops most of it for so long; 0: off */
+    bool channel_users;
+    void (*on_deadlock)(void *context, const struct weir_deadlock *deadlock);
+    void (*on_warning)(void *context, const struct weir_warning *warning);
 
     uint64_t reserved[5]; /* must be zero */
 };

@@ -164,8 +164,8 @@ static void describe_scope(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "scope \"%s\"", scope->name);
 }
 
-static const struct weir__reason awaits_children = { "scope join", WEIR_PHASE_TASK,
-                                                     describe_scope };
+const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
+                                                          describe_scope };
 
 /* Parks until no child is left: 0, or why it was interrupted first. */
 static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
@@ -179,7 +179,7 @@ static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsi
         weir__lock_release(&scope->lock);
         return 0;
     }
-    weir__wait_begin(wait, &awaits_children, scope);
+    weir__wait_begin(wait, &weir__scope_awaits_children, scope);
     scope->joiner = &waiter;
     weir__lock_release(&scope->lock);
     code = weir__wait_park(wait, deadline_ns, flags);

@@ -29,6 +29,9 @@ struct weir_scope {
 
 struct weir_task;
 
+/* Why one waits for a scope's children; the object is the scope. */
+extern const struct weir__reason weir__scope_awaits_children;
+
 /* Makes a new task the scope's child: 0; -ECANCELED when the scope is cancelled; -EPIPE when it is
  * being joined and the caller is not its child; -EAGAIN when it has as many as it may. */
 int weir__scope_add(struct weir_scope *scope, struct weir_task *task);
