@@ -10,6 +10,7 @@
 #include <weir/async.h>
 #include <weir/attribute.h>
 #include <weir/base.h>
+#include <weir/blocking.h>
 #include <weir/breaker.h>
 #include <weir/bucket.h>
 #include <weir/buffer.h>
@@ -32,6 +33,7 @@
 #include <weir/flow.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
+#include <weir/local.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/mutex.h>

@@ -12,7 +12,8 @@
  * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
  * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
  * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
- * memory, malloc untouched.
+ * memory, malloc untouched. Those of the blocking-call check, where it is asked for, are in
+ * <weir/blocking.h>.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -21,6 +22,7 @@
 #define WEIR_RUNTIME_H
 
 #include <weir/base.h>
+#include <weir/blocking.h>
 #include <weir/task.h>
 
 struct weir_deadlock;
@@ -32,6 +34,11 @@ struct weir_failure {
     const char *scope_name;
     int error;           /* what the task returned, negative */
     unsigned loop_index; /* its home */
+    /* The place in the code where it was spawned, as a return address: for addr2line(1), which
+     * wants the instruction before it. NULL: by the runtime itself. */
+    const void *spawned_at;
+    int64_t age_ns; /* since then */
+    uint64_t reserved[4];
 };
 
 /* Optional kernel features, to be masked by weir_options.without_features (and so tested). */
@@ -161,6 +168,22 @@ struct weir_options {
     bool channel_users;
     void (*on_deadlock)(void *context, const struct weir_deadlock *deadlock);
     void (*on_warning)(void *context, const struct weir_warning *warning);
+
+    /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
+    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
+    unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
+
+    /*
+     * The blocking-call check, for development; see <weir/blocking.h>, also for the environment
+     * that prevails over it. `blocking_allow` names functions and libraries, with commas between
+     * them ("getaddrinfo,libfoo"): calls that have one of them in their backtrace are not reported.
+     * `on_blocking_call` runs on a thread of the check's own, with `context`; NULL: the text goes
+     * to standard error.
+     */
+    enum weir_blocking_check blocking_check;
+    const char *blocking_allow;
+    void (*on_blocking_call)(void *context, const struct weir_blocking_call *call);
 
     uint64_t reserved[5]; /* must be zero */
 };

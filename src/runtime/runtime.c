@@ -28,6 +28,7 @@
 #include "runtime/report.h"
 #include "runtime/run.h"
 #include "sync/async.h"
+#include "watch/check.h"
 #include "watch/watch.h"
 
 #include <weir/runtime.h>
@@ -189,15 +190,23 @@ static int start_loop(struct weir__run *run, unsigned index, char *why)
     return 0;
 }
 
+/* Both handlers run on it: of stack overflows, and of the blocking-call check. */
+static bool needs_alternate_stack(const struct weir__run *run)
+{
+    return !run->runtime.options.no_overflow_handler || run->check;
+}
+
 /* Whoever cannot start comes too: all start, or none. */
 int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow_thread *overflow)
 {
     char why[WEIR__WHY_BYTES];
     int error;
 
-    if (!run->runtime.options.no_overflow_handler)
+    if (needs_alternate_stack(run))
         weir__overflow_thread_enter(overflow);
-    error = start_loop(run, index, why);
+    error = weir__check_enter(run->check, why, sizeof why);
+    if (error >= 0)
+        error = start_loop(run, index, why);
     if (error < 0)
         note_failure(run, error, why);
     meet(&run->meeting);
@@ -211,7 +220,8 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }
-    if (!run->runtime.options.no_overflow_handler)
+    weir__check_leave(run->check);
+    if (needs_alternate_stack(run))
         weir__overflow_thread_leave(overflow);
     return atomic_load(&run->error);
 }
@@ -227,7 +237,8 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
     weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
-    if (!run->runtime.options.no_overflow_handler)
+    weir__check_leave(run->check);
+    if (needs_alternate_stack(run))
         weir__overflow_thread_leave(overflow);
 }
 
@@ -403,15 +414,16 @@ static int prepare(struct weir__run *run)
 {
     int error = create_loops(run);
 
+    weir__pools_init(&run->runtime);
     if (error < 0)
         goto destroy_loops;
-    error = weir__pool_create(&run->runtime.pool, &run->runtime.options);
+    error = weir__pool_create(&run->runtime);
     if (error < 0)
         goto destroy_loops;
-    error = weir__pool_create_cpu(&run->runtime.cpu_pool, &run->runtime.options);
+    error = weir__pool_create_cpu(&run->runtime);
     if (error < 0)
         goto destroy_pool;
-    error = weir__resolver_create(&run->runtime.resolver, &run->runtime.options);
+    error = weir__resolver_create(&run->runtime.resolver, &run->runtime);
     if (error < 0)
         goto destroy_cpu_pool;
     error = weir__watch_create(&run->runtime);
@@ -426,10 +438,11 @@ static int prepare(struct weir__run *run)
 destroy_resolver:
     weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
-    weir__pool_destroy(run->runtime.cpu_pool);
+    weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
 destroy_pool:
-    weir__pool_destroy(run->runtime.pool);
+    weir__pool_leave(run->runtime.pool, NULL, NULL);
 destroy_loops:
+    weir__pools_term(&run->runtime);
     destroy_loops(run);
     return weir__run_explain(error, error == -EAGAIN
                                         ? "pthread_create: no thread for the pool; raise ulimit -u"
@@ -472,16 +485,20 @@ int weir__run_create(struct weir__run **out, const struct weir_options *options,
     weir__machine_read(&run->machine);
     error = weir__options_fill(&run->runtime.options, options, &run->machine, !own_thread, why,
                                sizeof why);
+    if (error >= 0)
+        error = weir__check_create(&run->check, &run->runtime.options, why, sizeof why);
     if (error < 0) {
         weir__run_explain(error, why);
     } else {
         configure(run, own_thread);
         error = prepare(run);
     }
-    if (error < 0)
-        weir__memory_free(run);
-    else
+    if (error >= 0) {
         *out = run;
+    } else {
+        weir__check_destroy(run->check);
+        weir__memory_free(run);
+    }
     return error;
 }
 
@@ -492,10 +509,13 @@ int weir__run_destroy(struct weir__run *run)
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
     weir__watch_destroy(&run->runtime);
+    weir__pools_leave_owned(&run->runtime);
     weir__resolver_destroy(run->runtime.resolver);
-    weir__pool_destroy(run->runtime.cpu_pool);
-    weir__pool_destroy(run->runtime.pool);
+    weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
+    weir__pool_leave(run->runtime.pool, NULL, NULL);
+    weir__pools_term(&run->runtime);
     destroy_loops(run);
+    weir__check_destroy(run->check);
     if (error >= 0)
         error = run->result;
     if (run->why[0])
