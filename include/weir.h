@@ -11,6 +11,7 @@
 #include <weir/attribute.h>
 #include <weir/base.h>
 #include <weir/blocking.h>
+#include <weir/branch.h>
 #include <weir/breaker.h>
 #include <weir/bucket.h>
 #include <weir/buffer.h>
@@ -31,6 +32,7 @@
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
+#include <weir/for_each.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
 #include <weir/local.h>

@@ -114,7 +114,8 @@ WEIR_BEGIN
  * Creates a channel with one reference in *chan. elem_size 0 is a pure signal.
  * Returns 0. Errors: -EINVAL bad options, capacity 0 with a dropping policy, a promise's capacity
  * not 1, a weight without a limit or the other way round; -E2BIG name too long; -EOVERFLOW the
- * elements, or their weights, take more than SIZE_MAX / 4 bytes; -ENOMEM.
+ * elements, or their weights, take more than SIZE_MAX / 4 bytes; -ENOMEM, also beyond
+ * weir_options.memory_limit_bytes (see weir_last_error).
  */
 WEIR_API WEIR_MUST_CHECK int
 weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,

@@ -151,6 +151,17 @@ struct weir_options {
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
 
     /*
+     * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of
+     * them, and their structures; channels that tasks create; receive buffers; blocks of streams.
+     * Beyond it a spawn is refused or waits (weir_spawn_options.wait_ns), weir_chan_create fails
+     * with -ENOMEM, streams read into their caller's memory and write without gathering (what needs
+     * a buffer, such as weir_stream_read_until, is -ENOMEM). Stacks
+     * count in full since a bound that holds only as long as tasks are shallow gives way just when
+     * all of them are at their deepest; a smaller stack_bytes makes room for more.
+     */
+    size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
+    /*
      * Watchdogs; see weir/watchdog.h for what each looks for. Limits below 0 switch one off.
      * `channel_users`: channels made by tasks note who uses them, at some 20 ns a message, so that
      * tasks that wait for each other over channels are found while the rest of the program is busy.

@@ -67,6 +67,7 @@ static const struct row {
     { FIELD(growth_tasks), KIND_UNSIGNED, 10000, 1, 1 << 26 },
     { FIELD(drop_limit_ns), KIND_INT64, -1, INT64_MIN, INT64_MAX },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
+    { FIELD(memory_limit_bytes), KIND_SIZE, 0, KIB *KIB, INT64_MAX },
     { FIELD(share_latency), KIND_UNSIGNED, 8, 1, 255 },
     { FIELD(share_normal), KIND_UNSIGNED, 4, 1, 255 },
     { FIELD(share_background), KIND_UNSIGNED, 1, 1, 255 },
