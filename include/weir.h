@@ -43,6 +43,7 @@
 #include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>
+#include <weir/queue.h>
 #include <weir/resolve.h>
 #include <weir/retry.h>
 #include <weir/runtime.h>

@@ -78,6 +78,7 @@ enum weir_counter {
     /* What the queues of weir_queue_walk need beside the above. */
     WEIR_TASKS_MAX,         /* the most of each loop so far, added up */
     WEIR_SPAWN_WAIT_MAX_NS, /* the longest wait for room of all loops */
+    WEIR_SPAWNS_WAITING_NOW,
 
     WEIR_BLOCKING_CALLS,   /* of tasks, that could have blocked; see weir/blocking.h */
     WEIR_BLOCKING_SITES,   /* places of such calls, found first on this loop */

@@ -265,6 +265,7 @@ static void count_wait(struct weir__loop *loop, int64_t start_ns, int code)
 {
     uint64_t waited_ns = (uint64_t)(weir__clock_now() - start_ns);
 
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, (uint64_t)-1);
     weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
     weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
     if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < waited_ns)
@@ -286,6 +287,7 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int6
     }
     weir__wait_begin(waiter.wait, &awaits_room, loop);
     weir__list_append(&loop->room_waiters, &waiter.link);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
     code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
     if (code < 0)
         weir__list_unlink(&waiter.link);
@@ -414,6 +416,7 @@ static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct
         weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
         return -EAGAIN;
     }
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
     error = weir__room_wait(loop, try_start, task, weir__clock_add(start_ns, wait_ns));
     count_wait(loop, start_ns, error);
     return error;

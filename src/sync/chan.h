@@ -110,6 +110,8 @@ struct weir_chan {
     enum weir__chan_state state;
     int reason; /* what receivers get in the end; negative once not OPEN */
     uint64_t dropped_total;
+    uint64_t refused_total; /* sends, see weir_chan_stats */
+    uint64_t expired_total;
     size_t weight; /* of the buffered elements */
     size_t refs;
     size_t pins;                  /* calls that touch it after a wait or a callback */

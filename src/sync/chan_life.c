@@ -216,6 +216,7 @@ void weir__chan_take_back(struct weir_chan *chan, struct weir__chan_side *side,
     weir__lock_acquire(&chan->lock);
     weir__list_unlink(&waiter->link);
     weir__chan_leave_side(side, waiter);
+    chan->expired_total += waiter->result == -ETIME && side == &chan->senders;
     if (WEIR_UNLIKELY(chan->special & WEIR__CHAN_WEIGHED) && side == &chan->senders) {
         weir__chan_admit(chan, &wake); /* what was behind a heavy element may fit */
         if (chan->special & WEIR__CHAN_WATCHED)

@@ -12,6 +12,7 @@
 
 __thread struct weir__loop *weir__loop_current;
 __thread bool weir__loop_forked;
+__thread struct weir__inherited weir__inherited_of_thread = { .deadline_ns = WEIR_FOREVER };
 void (*weir__lock_release_hook)(void);
 
 /* --- Decisions --- */
