@@ -121,7 +121,7 @@ struct weir_chan {
     size_t weight_limit;          /* constant, as all that follows */
     size_t async_limit;
     struct weir__chan_users *users; /* NULL: not noted */
-    struct weir__budget *budget; /* what its bytes count against; NULL: nothing */
+    struct weir__budget *budget;    /* what its bytes count against; NULL: nothing */
     size_t bytes;
     bool is_listed;
     struct weir__list listed; /* under the registry's lock; then chan_users.c's */

@@ -8,8 +8,8 @@
  *                                   tasks between two turns ---> answered
  *
  * One survey at a time: the next begins when the one before was answered or given up, and one that
- * was given up loses its cursor when the next one's mail comes. So who looks at the tasks never meets
- * a cursor.
+ * was given up loses its cursor when the next one's mail comes. So who looks at the tasks never
+ * meets a cursor.
  *
  * A survey that was given up stays until the last loop has had its mail.
  */
@@ -77,8 +77,8 @@ struct weir__survey {
 
 /*
  * Asks all loops and waits until they have answered: 0. -ETIME not all did by the deadline: the
- * others' parts are good. -ECANCELED, -ENOMEM, and -ETIME when another survey took as long: there is
- * none, and *survey is NULL. Any task or thread, with a user of the watch. The caller gives *survey
+ * others' parts are good. -ECANCELED, -ENOMEM, and -ETIME when another survey took as long: there
+ * is none, and *survey is NULL. Any task or thread, with a user of the watch. The caller gives *survey
  * back.
  */
 int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,

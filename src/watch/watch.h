@@ -35,7 +35,7 @@ void weir__watch_destroy(struct weir__runtime *runtime);
 void weir__watch_start(struct weir__runtime *runtime);
 void weir__watch_stop(struct weir__runtime *runtime);
 
-/* The index-th runtime that is listed, with one user more; NULL when there are fewer. Any thread. */
+/* The index-th runtime that is listed, with one user more; NULL: there are fewer. Any thread. */
 struct weir__watch *weir__watch_use(unsigned index);
 
 /* One user more of a watch that has one already, or is used by a task of its runtime; and less. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of watchdogs share: lines that were told, and tasks that stand where they should. */
+/* What the tests of watchdogs share: lines that were told, and tasks that stand where they do. */
 #ifndef WEIR_TESTS_WATCH_FIXTURE_H
 #define WEIR_TESTS_WATCH_FIXTURE_H
 
