@@ -177,23 +177,24 @@ void weir__scope_orphan_owned(struct weir_task *task)
     weir__lock_release(&task->lock);
 }
 
-/* The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. */
+/*
+ * The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. Who
+ * ends holds the scope's lock for a moment more, though it has nothing to do with it any more.
+ */
 static void disown(struct weir_scope *scope)
 {
     struct weir_task *self = weir__loop_current ? weir__loop_current->current : NULL;
     struct weir_task *owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
 
-    if (!owner)
-        return;
-    if (owner != self) {
+    if (!self || owner != self) {
         weir__lock_acquire(&scope->lock);
         owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
         if (owner) /* relaxed: it has not ended, so it has a reference */
             atomic_fetch_add_explicit(&owner->refs, 1, memory_order_relaxed);
         weir__lock_release(&scope->lock);
-        if (!owner)
-            return;
     }
+    if (!owner)
+        return;
     weir__lock_acquire(&owner->lock);
     weir__list_unlink(&scope->owned);
     weir__lock_release(&owner->lock);
