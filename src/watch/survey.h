@@ -78,8 +78,8 @@ struct weir__survey {
 /*
  * Asks all loops and waits until they have answered: 0. -ETIME not all did by the deadline: the
  * others' parts are good. -ECANCELED, -ENOMEM, and -ETIME when another survey took as long: there
- * is none, and *survey is NULL. Any task or thread, with a user of the watch. The caller gives *survey
- * back.
+ * is none, and *survey is NULL. Any task or thread, with a user of the watch. The caller gives
+ * *survey back.
  */
 int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,
                      int64_t deadline_ns, struct weir__survey **survey);
