@@ -12,7 +12,8 @@
  * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
  * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
  * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
- * memory, malloc untouched.
+ * memory, malloc untouched. Those of the blocking-call check, where it is asked for, are in
+ * <weir/blocking.h>.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -21,7 +22,11 @@
 #define WEIR_RUNTIME_H
 
 #include <weir/base.h>
+#include <weir/blocking.h>
 #include <weir/task.h>
+
+struct weir_deadlock;
+struct weir_warning;
 
 /* A task's failure that nobody joined; see weir_options.on_failure. Valid during the call. */
 struct weir_failure {
@@ -29,6 +34,11 @@ struct weir_failure {
     const char *scope_name;
     int error;           /* what the task returned, negative */
     unsigned loop_index; /* its home */
+    /* The place in the code where it was spawned, as a return address: for addr2line(1), which
+     * wants the instruction before it. NULL: by the runtime itself. */
+    const void *spawned_at;
+    int64_t age_ns; /* since then */
+    uint64_t reserved[4];
 };
 
 /* Optional kernel features, to be masked by weir_options.without_features (and so tested). */
@@ -139,6 +149,52 @@ struct weir_options {
     unsigned share_normal;       /* at most 255; 0: 4 */
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
+
+    /*
+     * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of
+     * them, and their structures; channels that tasks create; receive buffers; blocks of streams.
+     * Beyond it a spawn is refused or waits (weir_spawn_options.wait_ns), weir_chan_create fails
+     * with -ENOMEM, streams read into their caller's memory and write without gathering (what needs
+     * a buffer, such as weir_stream_read_until, is -ENOMEM). Stacks
+     * count in full since a bound that holds only as long as tasks are shallow gives way just when
+     * all of them are at their deepest; a smaller stack_bytes makes room for more.
+     */
+    size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
+    /*
+     * Watchdogs; see weir/watchdog.h for what each looks for. Limits below 0 switch one off.
+     * `channel_users`: channels made by tasks note who uses them, at some 20 ns a message, so that
+     * tasks that wait for each other over channels are found while the rest of the program is busy.
+     * The callbacks run on a thread that is none of the loops', and may take their time; NULL:
+     * lines on standard error.
+     */
+    int64_t deadlock_limit_ns; /* tasks that wait for each other for so long; 0: 10 s */
+    int64_t mutex_limit_ns;    /* the owner of a mutex parked for so long; 0: 5 s */
+    int64_t drain_limit_ns;    /* nothing received, and a sender parked for so long; 0: 60 s */
+    int64_t device_limit_ns;   /* an operation on a file takes so long; 0: 30 s */
+    int64_t peer_limit_ns;     /* an operation without deadline waits so long for a peer; 0: off */
+    int64_t growth_limit_ns;   /* a loop's tasks only become more for so long; 0: 10 s */
+    unsigned growth_tasks;     /* and by so many; 0: 10000 */
+    int64_t drop_limit_ns;     /* a named channel drops most of it for so long; 0: off */
+    bool channel_users;
+    void (*on_deadlock)(void *context, const struct weir_deadlock *deadlock);
+    void (*on_warning)(void *context, const struct weir_warning *warning);
+
+    /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
+    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
+    unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
+
+    /*
+     * The blocking-call check, for development; see <weir/blocking.h>, also for the environment
+     * that prevails over it. `blocking_allow` names functions and libraries, with commas between
+     * them ("getaddrinfo,libfoo"): calls that have one of them in their backtrace are not reported.
+     * `on_blocking_call` runs on a thread of the check's own, with `context`; NULL: the text goes
+     * to standard error.
+     */
+    enum weir_blocking_check blocking_check;
+    const char *blocking_allow;
+    void (*on_blocking_call)(void *context, const struct weir_blocking_call *call);
 
     uint64_t reserved[5]; /* must be zero */
 };

@@ -11,6 +11,7 @@
 #ifndef WEIR_CORE_LOOP_H
 #define WEIR_CORE_LOOP_H
 
+#include "base/budget.h"
 #include "base/counter.h"
 #include "base/list.h"
 #include "base/memory.h"
@@ -24,12 +25,15 @@
 
 #include <weir/runtime.h>
 
+#include <pthread.h>
+
 struct weir_task;
 struct weir__io;
 struct weir__net;
-struct weir__pool;
+struct weir_pool;
 struct weir__resolver;
 struct weir__runtime;
+struct weir__watch;
 struct weir__waiter;
 
 /* Switches, and calls that did not need to park, before the loop must be turned; and as many at
@@ -57,7 +61,8 @@ struct weir__loop {
     int budget_cut;           /* what background tasks took from this turn's budget */
     struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
     struct weir__shares shares;
-    int64_t now_ns; /* read once a turn, or every few without timers; never ahead of the clock */
+    int64_t now_ns;    /* read once a turn, or every few without timers; never ahead of the clock */
+    int64_t looked_ns; /* when it last had looked at mail and timers, or slept: busy from then on */
     struct weir__random random;
 
     /* Tasks: their memory, stacks and bound. */
@@ -69,6 +74,7 @@ struct weir__loop {
     struct weir__stack_pool stacks;
     struct weir__list tasks;        /* weir_task.neighbours: all that have a stack */
     struct weir__list room_waiters; /* spawns of this loop that wait for room: weir__waiter.link */
+    unsigned memory_waiting;        /* spawns of this loop that wait for memory */
     struct weir__queue arrivals;    /* spawned from elsewhere, no room yet: weir_task.wait.mail */
     struct weir__credits arrivals_credits; /* remote spawns on their way in; any thread */
 
@@ -91,12 +97,17 @@ struct weir__loop {
     uint8_t looks_left;
     uint8_t looks_at;
 
+    /* Jobs of tasks of this loop that pools have; pool/watch.h. */
+    unsigned pool_job_count;
+    struct weir__timer pool_watch;
+
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
     struct weir__io *io;   /* the io room's part */
     struct weir__net *net; /* the net room's part */
     struct weir__heap *heap;
     struct weir__runtime *runtime;
+    void *surveyor; /* the watch room's: whose cursor lies among `tasks`; NULL: nobody's */
     unsigned index;
     struct weir__counters counters;
 
@@ -114,9 +125,13 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
-    struct weir__pool *pool;     /* for what blocks */
-    struct weir__pool *cpu_pool; /* for long computations */
+    struct weir__budget *memory; /* for tasks and buffers */
+    pthread_mutex_t pools_mutex;
+    struct weir__list pools;    /* weir_pool.link, under the mutex */
+    struct weir_pool *pool;     /* for what blocks */
+    struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
+    struct weir__watch *watch; /* the watch room's part */
     struct weir_report report;
 };
 
