@@ -244,6 +244,40 @@ CASE(a_full_one_under_overload_makes_room, ALONE, 0)
     weir_shed_release(shed);
 }
 
+/* Of a queue in order as well as of an overloaded one, whatever lies between. */
+CASE(an_expired_one_is_found_when_it_is_its_turn, ALONE, 0)
+{
+    struct notes notes;
+    struct weir_shed *shed = make_shed(&notes);
+    uint64_t value = 3;
+    size_t before;
+
+    (void)scene;
+    overload(shed);
+    put_all(shed, 1, 2);
+    before = notes.count;
+    CHECK_SAME(weir_shed_put(shed, &value, weir_in_ms(1)), 0);
+    pass_time(1 * MS);
+    take(shed, 2);
+    check_notes(&notes, before + 1, 3, 3, WEIR_SHED_EXPIRED);
+    weir_shed_release(shed);
+}
+
+CASE(room_comes_back_with_what_is_refused, ALONE, 0)
+{
+    struct notes notes;
+    struct weir_shed *shed = make_shed(&notes);
+
+    (void)scene;
+    for (size_t round = 1; round <= 3; round++) {
+        put_all(shed, 1, CAPACITY);
+        pass_time(101 * MS);
+        take_none(shed);
+        check_notes(&notes, round * CAPACITY, 1, CAPACITY, WEIR_SHED_LATE);
+    }
+    weir_shed_release(shed);
+}
+
 /* A callback that puts what it was told of into another shed, which is what it may do. */
 static void pass_on(void *elem, void *context, enum weir_shed_reason reason)
 {
@@ -435,6 +469,8 @@ int main(void)
         cmocka_unit_test_setup(what_cannot_be_done_in_time_is_not_begun, start_clock),
         cmocka_unit_test_setup(a_full_one_turns_away, start_clock),
         cmocka_unit_test_setup(a_full_one_under_overload_makes_room, start_clock),
+        cmocka_unit_test_setup(an_expired_one_is_found_when_it_is_its_turn, start_clock),
+        cmocka_unit_test_setup(room_comes_back_with_what_is_refused, start_clock),
         cmocka_unit_test_setup(a_callback_may_put_elsewhere, start_clock),
         cmocka_unit_test_setup(takers_are_served_in_order, start_clock),
         cmocka_unit_test_setup(a_closed_one_is_emptied, start_clock),
