@@ -13,13 +13,13 @@
  * service does on its own (slower, faster, ten times as long) hits both alike and no latency is
  * remembered as normal. Each pair is one vote, and enough of them move the base:
  *
- *             12 legs                   base, up, base, down, base, ...
- *   RESTING ----------> TRYING: ---------------------------------------.
- *      ^  ^                |  |  neither side is better, or nothing is  |  one side is ahead by
- *      |  |                |  |  shown after 24 legs, or the last move  |  4 votes: the base moves
- *      |  `----------------'  |  would be undone                        |  there, and the next move
- *      `----------------------'                                         |  that way is twice as wide
- *                             ^-----------------------------------------'
+ *             12 legs                    base, up, base, down, base, ...
+ *   RESTING ----------> TRYING: --------------------------------------.
+ *      ^  ^                |  |  neither side is better, or nothing is |  one side is ahead by
+ *      |  |                |  |  shown after 24 legs, or the last move |  4 votes: the base moves
+ *      |  `----------------'  |  would be undone                       |  there, and the next move
+ *      `----------------------'                                        |  that way is twice as wide
+ *                             ^----------------------------------------'
  *
  * A leg counts only if the limit was what held the crowd back in most of its admissions; else
  * nothing can be learned, and the base stays.

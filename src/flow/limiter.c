@@ -13,9 +13,9 @@
  *      `--> refused: by its own timer (its patience, or its deadline less what work takes at the
  *           least), by a cancel, by a close
  *
- * What holds: somebody waits only while as many are under way as the limit allows. So who finds room
- * finds no line; and who leaves lets in as many as there is room for: to let one in may end a leg,
- * and raise the limit.
+ * What holds: somebody waits only while as many are under way as the limit allows. So who finds
+ * room finds no line; and who leaves lets in as many as there is room for: to let one in may end a
+ * leg, and raise the limit.
  */
 #include "base/assert.h"
 #include "base/clock.h"
