@@ -147,6 +147,17 @@ struct weir_options {
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
 
+    /*
+     * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of
+     * them, and their structures; channels that tasks create; receive buffers; blocks of streams.
+     * Beyond it a spawn is refused or waits (weir_spawn_options.wait_ns), weir_chan_create fails
+     * with -ENOMEM, streams read into their caller's memory and write without gathering (what needs
+     * a buffer, such as weir_stream_read_until, is -ENOMEM). Stacks
+     * count in full since a bound that holds only as long as tasks are shallow gives way just when
+     * all of them are at their deepest; a smaller stack_bytes makes room for more.
+     */
+    size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
     /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
     int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
     unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */

@@ -177,23 +177,24 @@ void weir__scope_orphan_owned(struct weir_task *task)
     weir__lock_release(&task->lock);
 }
 
-/* The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. */
+/*
+ * The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. Who
+ * ends holds the scope's lock for a moment more, though it has nothing to do with it any more.
+ */
 static void disown(struct weir_scope *scope)
 {
     struct weir_task *self = weir__loop_current ? weir__loop_current->current : NULL;
     struct weir_task *owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
 
-    if (!owner)
-        return;
-    if (owner != self) {
+    if (!self || owner != self) {
         weir__lock_acquire(&scope->lock);
         owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
         if (owner) /* relaxed: it has not ended, so it has a reference */
             atomic_fetch_add_explicit(&owner->refs, 1, memory_order_relaxed);
         weir__lock_release(&scope->lock);
-        if (!owner)
-            return;
     }
+    if (!owner)
+        return;
     weir__lock_acquire(&owner->lock);
     weir__list_unlink(&scope->owned);
     weir__lock_release(&owner->lock);
@@ -208,6 +209,22 @@ int weir_scope_cancel(struct weir_scope *scope)
     if (weir__loop_forked)
         return -EOWNERDEAD;
     return cancel_scope(scope, 0) ? 0 : WEIR_ALREADY;
+}
+
+/* Under the lock: children inherit the deadline from now on. */
+static void show_deadline(struct weir_scope *scope, int64_t deadline_ns)
+{
+    scope->deadline_ns = deadline_ns;
+    scope->gates &= ~(unsigned)WEIR__SCOPE_TIMED;
+    if (deadline_ns != WEIR_FOREVER)
+        scope->gates |= WEIR__SCOPE_TIMED;
+}
+
+void weir__scope_promise_deadline(struct weir_scope *scope, int64_t deadline_ns)
+{
+    weir__lock_acquire(&scope->lock);
+    show_deadline(scope, deadline_ns);
+    weir__lock_release(&scope->lock);
 }
 
 int weir_scope_set_deadline(struct weir_scope *scope, int64_t deadline_ns)
@@ -226,9 +243,7 @@ int weir_scope_set_deadline(struct weir_scope *scope, int64_t deadline_ns)
     weir__lock_acquire(&scope->lock);
     previous = scope->alarm;
     scope->alarm = alarm;
-    scope->deadline_ns = deadline_ns;
-    scope->gates &= ~(unsigned)WEIR__SCOPE_TIMED;
-    scope->gates |= alarm ? WEIR__SCOPE_TIMED : 0;
+    show_deadline(scope, deadline_ns);
     weir__lock_release(&scope->lock);
     if (previous)
         weir__alarm_end(previous);

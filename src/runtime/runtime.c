@@ -16,7 +16,9 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "core/join.h"
 #include "core/park.h"
+#include "core/room.h"
 #include "core/scope.h"
 #include "core/task.h"
 #include "fiber/overflow.h"
@@ -29,6 +31,7 @@
 #include "runtime/run.h"
 #include "sync/async.h"
 #include "watch/check.h"
+#include "watch/symbol.h"
 
 #include <weir/runtime.h>
 
@@ -117,8 +120,15 @@ static void forked_child(void)
     weir__loop_forked = true;
 }
 
+/* Where a task that failed was spawned. */
+static void format_place(const void *return_address, char *text, size_t bytes)
+{
+    weir__symbol_format((void *)return_address, true, text, bytes);
+}
+
 static void prepare_process(void)
 {
+    atomic_store(&weir__join_format_place, format_place);
     weir__die_task_name = current_task_name;
     pthread_atfork(NULL, NULL, forked_child);
 }
@@ -387,8 +397,16 @@ static int create_loops(struct weir__run *run)
         .warm_count = run->runtime.options.stacks_kept,
         .guard_by_mprotect = run->runtime.options.without_features & WEIR_FEATURE_MADV_GUARD,
         .prefault = run->runtime.options.prefault_stacks > 0,
+        .companion_bytes = sizeof(struct weir_task),
     };
-    int error = weir__stack_limits_init(&run->limits, &stacks);
+    int error = -ENOMEM;
+
+    run->runtime.memory =
+        weir__budget_create(run->runtime.options.memory_limit_bytes, weir__room_notify);
+    if (!run->runtime.memory)
+        return error;
+    stacks.budget = run->runtime.memory;
+    error = weir__stack_limits_init(&run->limits, &stacks);
 
     for (unsigned i = 0; i < run->runtime.loop_count && error >= 0; i++) {
         run->loops[i] = weir__memory_zalloc(NULL, sizeof *run->loops[i]);
@@ -402,6 +420,8 @@ static void destroy_loops(struct weir__run *run)
 {
     for (unsigned i = 0; i < run->runtime.loop_count; i++)
         weir__memory_free(run->loops[i]);
+    if (run->runtime.memory)
+        weir__budget_leave(run->runtime.memory);
 }
 
 /* Memory, pools, handlers: what the loops need. */

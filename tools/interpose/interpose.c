@@ -100,7 +100,7 @@ static void find(void *function, const char *name)
 
 /* clang-format off */
 
-/* --- Bytes -------------------------------------------------------------------------------------- */
+/* --- Bytes ------------------------------------------------------------------------------------ */
 
 WRAP_FD(ssize_t, read, (int fd, void *to, size_t bytes), (fd, to, bytes), SYS_read)
 WRAP_FD(ssize_t, readv, (int fd, const struct iovec *to, int count), (fd, to, count), SYS_readv)
@@ -131,7 +131,7 @@ WRAP_FD(ssize_t, copy_file_range, (int fd, off64_t *in_at, int out, off64_t *out
         unsigned flags), (fd, in_at, out, out_at, bytes, flags), SYS_copy_file_range)
 WRAP_FD(int, close, (int fd), (fd), SYS_close)
 
-/* --- Sockets ------------------------------------------------------------------------------------ */
+/* --- Sockets ---------------------------------------------------------------------------------- */
 
 WRAP(ssize_t, recv, (int fd, void *to, size_t bytes, int flags), (fd, to, bytes, flags),
      SYS_recvfrom, fd, 0, 0, flags, 0, 0)
@@ -161,7 +161,7 @@ WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t bytes), (f
 WRAP(int, bind, (int fd, const struct sockaddr *address, socklen_t bytes), (fd, address, bytes),
      SYS_bind, fd, address, bytes, 0, 0, 0)
 
-/* --- Waiting ------------------------------------------------------------------------------------ */
+/* --- Waiting ---------------------------------------------------------------------------------- */
 
 WRAP(int, epoll_pwait, (int fd, struct epoll_event *events, int count, int ms, const sigset_t *set),
      (fd, events, count, ms, set), SYS_epoll_pwait, fd, events, count, ms, 0, 0)
@@ -198,7 +198,7 @@ WRAP(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage),
 WRAP(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
      (type, id, info, options), SYS_waitid, type, id, info, options, 0, 0)
 
-/* --- Processes ---------------------------------------------------------------------------------- */
+/* --- Processes -------------------------------------------------------------------------------- */
 
 WRAP(int, system, (const char *command), (command), SYS_wait4, -1, 0, 0, 0, 0, 0)
 WRAP(FILE *, popen, (const char *command, const char *mode), (command, mode), SYS_clone,
@@ -211,7 +211,7 @@ WRAP(int, posix_spawnp, (pid_t *pid, const char *file, const posix_spawn_file_ac
      const posix_spawnattr_t *attributes, char *const argv[], char *const env[]),
      (pid, file, actions, attributes, argv, env), SYS_clone, CLONE_VFORK, 0, 0, 0, 0, 0)
 
-/* --- Names in directories ----------------------------------------------------------------------- */
+/* --- Names in directories --------------------------------------------------------------------- */
 
 WRAP_PATH(int, creat, (const char *path, mode_t mode), (path, mode), SYS_openat)
 WRAP_PATH(int, stat, (const char *path, struct stat *file), (path, file), SYS_newfstatat)
@@ -256,7 +256,7 @@ WRAP(struct dirent *, readdir, (DIR *folder), (folder), SYS_getdents64, dirfd(fo
      0)
 WRAP_PATH(void *, dlopen, (const char *path, int flags), (path, flags), SYS_openat)
 
-/* --- Disks, locks ------------------------------------------------------------------------------- */
+/* --- Disks, locks ----------------------------------------------------------------------------- */
 
 WRAP_FD(int, fsync, (int fd), (fd), SYS_fsync)
 WRAP_FD(int, fdatasync, (int fd), (fd), SYS_fdatasync)
@@ -273,7 +273,7 @@ WRAP(int, lockf, (int fd, int command, off_t bytes), (fd, command, bytes), SYS_f
      command == F_LOCK ? F_SETLKW : 0, 0, 0, 0, 0)
 WRAP(int, tcdrain, (int fd), (fd), SYS_ioctl, fd, 0x5409 /* TCSBRK */, 1, 0, 0, 0)
 
-/* --- stdio: what it holds already is no call ---------------------------------------------------- */
+/* --- stdio: what it holds already is no call -------------------------------------------------- */
 
 WRAP_PATH(FILE *, fopen, (const char *path, const char *mode), (path, mode), SYS_openat)
 WRAP_PATH(FILE *, fopen64, (const char *path, const char *mode), (path, mode), SYS_openat)
@@ -303,7 +303,7 @@ WRAP(int, fclose, (FILE *file), (file),
      0)
 /* clang-format on */
 
-/* --- Those that need more than a row ------------------------------------------------------------ */
+/* --- Those that need more than a row ---------------------------------------------------------- */
 
 /* With the mode behind the flags. */
 #define WRAP_OPEN(name)                                                                            \
