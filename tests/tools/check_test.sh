@@ -95,7 +95,7 @@ run 2 "$check" --what
 said '^usage: '
 echo "ok others"
 
-# --- weir's own file server under clients: silent, but for the line that says where it is. -----------
+# --- weir's own file server under clients: silent, but for the line that says where it is. --------
 
 need curl
 random_file body 3
