@@ -26,6 +26,7 @@
 #include <weir/dial.h>
 #include <weir/direct.h>
 #include <weir/directory.h>
+#include <weir/dump.h>
 #include <weir/embed.h>
 #include <weir/events.h>
 #include <weir/file.h>

@@ -190,9 +190,9 @@ static void describe_op(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "%s of descriptor %d", op->row->name, op->fd);
 }
 
-static const struct weir__reason awaits_device = { "file operation", WEIR_PHASE_DEVICE,
-                                                   describe_op };
-static const struct weir__reason awaits_peer = { "operation", WEIR_PHASE_PEER, describe_op };
+const struct weir__reason weir__op_awaits_device = { "file operation", WEIR_PHASE_DEVICE,
+                                                     describe_op };
+const struct weir__reason weir__op_awaits_peer = { "operation", WEIR_PHASE_PEER, describe_op };
 
 /* What waits for a peer has a try, or a deadline that has passed, try all the same. */
 static int refusal_of(struct weir__loop *loop, const struct weir__op *op)
@@ -230,7 +230,9 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     op->completion.touched = wait;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
-    weir__wait_begin(wait, op->row->holds == WEIR__HOLDS_FILE ? &awaits_device : &awaits_peer, op);
+    weir__wait_begin(
+        wait, op->row->holds == WEIR__HOLDS_FILE ? &weir__op_awaits_device : &weir__op_awaits_peer,
+        op);
     wait->interrupt = interrupt_wait;
     wait->subject = op;
     if (refusal < 0) { /* a try: the op and its cancel go to the kernel together, in this order */

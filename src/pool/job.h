@@ -48,7 +48,7 @@ struct weir__job {
     int64_t queued_ns;
     /* The thread that took it. */
     int64_t started_ns;
-    int code;   /* what its wait is claimed with: 0, or -ETIME when it was not started */
+    int code;   /* what its wait is claimed with: 0, or -ETIME when it comes too late to start */
     int result; /* what fn returned */
 };
 
@@ -58,5 +58,8 @@ struct weir__own_job {
     struct weir__inherited inherited;
     max_align_t storage[]; /* what fn gets, unless the caller gave memory for it */
 };
+
+/* Frees it, and gives back what it has inherited. */
+void weir__job_free_own(struct weir__own_job *own);
 
 #endif
