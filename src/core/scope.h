@@ -89,7 +89,7 @@ bool weir__scope_is_inside(const struct weir_scope *scope);
 /* As `describe` of a reason. */
 void weir__scope_describe(const void *object, char *text, size_t bytes);
 
-/* The child is no more, and may have decided a race; after this the caller may not touch the scope. */
+/* The child is no more, and decided a race maybe; after this the caller may not touch the scope. */
 void weir__scope_remove(struct weir_scope *scope, struct weir_task *task);
 
 /* Home loop, without a shield: the task is cancelled, and so are the scopes that belong to it. */
