@@ -85,7 +85,7 @@ static void test_once_for_each_place(void **state)
     assert_int_equal(notes.count, 2);
 }
 
-/* --- What is let pass, and what is asked for --------------------------------------------------- */
+/* --- What is let pass, and what is asked for -------------------------------------------------- */
 
 static int read_below(void *arg)
 {
@@ -185,7 +185,7 @@ static void test_without_means_it_is_refused(void **state)
     }
 }
 
-/* --- Where reports go --------------------------------------------------------------------------- */
+/* --- Where reports go ------------------------------------------------------------------------- */
 
 static void run_loudly(void *arg)
 {
@@ -235,7 +235,7 @@ static void test_abort_lets_pass_what_is_allowed(void **state)
     assert_int_equal(notes.count, 0);
 }
 
-/* --- Whose threads ------------------------------------------------------------------------------ */
+/* --- Whose threads ---------------------------------------------------------------------------- */
 
 /* On the same thread before, between and after: only what tasks call is reported. */
 static void test_the_foreign_loop_of_an_embed_may_block(void **state)

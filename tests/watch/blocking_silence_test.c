@@ -78,7 +78,7 @@ static void use_sockets(void)
     CHECK_EQUAL(weir_listener_close(listener), 0);
 }
 
-/* --- Files -------------------------------------------------------------------------------------- */
+/* --- Files ------------------------------------------------------------------------------------ */
 
 static void use_file(int dir)
 {
@@ -125,7 +125,7 @@ static void use_files(void)
     CHECK_EQUAL(weir_close(dir), 0);
 }
 
-/* --- Tasks, time, the pool, names, processes ---------------------------------------------------- */
+/* --- Tasks, time, the pool, names, processes -------------------------------------------------- */
 
 static int send_all(void *arg)
 {

@@ -36,7 +36,7 @@ static __attribute__((noinline)) void block_here(int place)
     atomic_signal_fence(memory_order_seq_cst); /* no tail call */
 }
 
-/* --- Signals ------------------------------------------------------------------------------------ */
+/* --- Signals ---------------------------------------------------------------------------------- */
 
 /* Makes calls of its own, one of which could block. */
 static void on_user_signal(int number)
@@ -184,7 +184,7 @@ static void test_a_blocked_call_can_be_interrupted(void **state)
     assert_int_equal(count_of(&notes, "read"), 1);
 }
 
-/* --- Who else has SIGSYS ------------------------------------------------------------------------ */
+/* --- Who else has SIGSYS ---------------------------------------------------------------------- */
 
 static void on_sigsys(int number, siginfo_t *info, void *context)
 {
@@ -304,7 +304,7 @@ static void test_seccomp_goes_on(void **state)
     assert_int_equal(status, 0);
 }
 
-/* --- What a task starts ------------------------------------------------------------------------- */
+/* --- What a task starts ----------------------------------------------------------------------- */
 
 static void *block_unseen(void *arg)
 {
@@ -411,7 +411,7 @@ static void test_a_task_can_become_a_program(void **state)
     assert_int_equal(WEXITSTATUS(status), 14);
 }
 
-/* --- Calls without the C library, and more places than there is room for ------------------------ */
+/* --- Calls without the C library, and more places than there is room for ---------------------- */
 
 /* Each a function that makes wait4(2), which is answered at once: there is no child. */
 static int call_from_everywhere(void *arg)
@@ -449,7 +449,7 @@ static void test_a_full_table_counts(void **state)
     assert_string_equal(notes.at[0].call, "wait4");
 }
 
-/* --- Threads of the runtime --------------------------------------------------------------------- */
+/* --- Threads of the runtime ------------------------------------------------------------------- */
 
 static int block_in_task(void *arg)
 {
