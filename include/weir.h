@@ -11,6 +11,7 @@
 #include <weir/attribute.h>
 #include <weir/base.h>
 #include <weir/breaker.h>
+#include <weir/bucket.h>
 #include <weir/buffer.h>
 #include <weir/call.h>
 #include <weir/chain.h>

@@ -27,7 +27,7 @@
 struct weir_task;
 struct weir__io;
 struct weir__net;
-struct weir__pool;
+struct weir_pool;
 struct weir__resolver;
 struct weir__runtime;
 struct weir__waiter;
@@ -114,8 +114,8 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
-    struct weir__pool *pool;     /* for what blocks */
-    struct weir__pool *cpu_pool; /* for long computations */
+    struct weir_pool *pool;     /* for what blocks */
+    struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
     struct weir_report report;
 };

@@ -244,7 +244,7 @@ static int call_op(void *arg)
 
 static int64_t run_on_pool(struct weir__loop *loop, struct weir__op *op)
 {
-    struct weir__pool *pool = loop->runtime->pool;
+    struct weir_pool *pool = loop->runtime->pool;
     int error;
 
     loop->io->pooled_count++;
