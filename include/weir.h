@@ -33,6 +33,7 @@
 #include <weir/listener.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
+#include <weir/mutex.h>
 #include <weir/path.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
@@ -42,6 +43,7 @@
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/semaphore.h>
 #include <weir/service.h>
 #include <weir/signal.h>
 #include <weir/socket.h>

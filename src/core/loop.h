@@ -57,7 +57,8 @@ struct weir__loop {
     int budget_cut;           /* what background tasks took from this turn's budget */
     struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
     struct weir__shares shares;
-    int64_t now_ns; /* read once a turn, or every few without timers; never ahead of the clock */
+    int64_t now_ns;    /* read once a turn, or every few without timers; never ahead of the clock */
+    int64_t looked_ns; /* when it last had looked at mail and timers, or slept: busy from then on */
     struct weir__random random;
 
     /* Tasks: their memory, stacks and bound. */

@@ -186,6 +186,8 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->shield_depth = 0;
     task->inherited = *inherited;
     task->since_ns = home->now_ns;
+    task->ready_ns = home->now_ns;
+    task->expired_phase = WEIR_PHASE_NONE;
     task->deadline_ns = WEIR_FOREVER;
     task->spawned_at = NULL;
     atomic_init(&task->lock.held, 0);
@@ -527,7 +529,7 @@ int weir_sleep(int64_t deadline_ns)
 
     if (error < 0)
         return error;
-    if (weir__wait_refuse(deadline_ns) < 0) {
+    if (deadline_ns != WEIR_FOREVER && weir__wait_refusal(deadline_ns) < 0) {
         if (wait->loop)
             weir__sched_pay(wait->loop);
         return 0;

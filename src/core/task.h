@@ -52,10 +52,13 @@ struct weir_task {
     unsigned park_flags; /* enum weir__park_flags, of the wait that is open */
     unsigned shield_depth;
     struct weir__inherited inherited;
-    struct weir__list neighbours; /* in weir__loop.tasks, while it has a stack */
-    int64_t since_ns;             /* when it last parked, by the loop's reading of the clock */
-    int64_t deadline_ns;          /* of the call it is parked in; WEIR_FOREVER: none */
-    const void *spawned_at;       /* the return address of its spawn; NULL: the runtime's own */
+    struct weir__list neighbours;  /* in weir__loop.tasks, while it has a stack */
+    int64_t since_ns;              /* when it last parked, by the loop's reading of the clock */
+    int64_t ready_ns;              /* when it was last made ready, likewise */
+    int64_t deadline_ns;           /* of the call it is parked in; WEIR_FOREVER: none */
+    enum weir_phase late_phase;    /* what it waited for when that passed, or first waited for */
+    enum weir_phase expired_phase; /* what its last -ETIME was spent on */
+    const void *spawned_at;        /* the return address of its spawn; NULL: the runtime's own */
 
     /* Under `lock`. */
     struct weir__lock lock;
