@@ -75,6 +75,11 @@ enum weir_counter {
     WEIR_EXPIRED_DEVICE,
     WEIR_EXPIRED_PEER,
 
+    /* Stalls, see weir/stall.h. */
+    WEIR_STALLS,            /* found */
+    WEIR_STALL_NS,          /* how long they lasted, added as each ends */
+    WEIR_STALLS_UNREPORTED, /* within an interval of a report, or standard error was full */
+
     WEIR_COUNTER_COUNT,
 };
 

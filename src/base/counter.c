@@ -57,6 +57,9 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_EXPIRED_POOL] = "expired_pool",
     [WEIR_EXPIRED_DEVICE] = "expired_device",
     [WEIR_EXPIRED_PEER] = "expired_peer",
+    [WEIR_STALLS] = "stalls",
+    [WEIR_STALL_NS] = "stall_ns",
+    [WEIR_STALLS_UNREPORTED] = "stalls_unreported",
 };
 
 const char *weir_counter_name(int counter)

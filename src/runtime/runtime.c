@@ -28,6 +28,7 @@
 #include "runtime/report.h"
 #include "runtime/run.h"
 #include "sync/async.h"
+#include "watch/stall.h"
 
 #include <weir/runtime.h>
 
@@ -199,8 +200,10 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
     if (error < 0)
         note_failure(run, error, why);
     meet(&run->meeting);
-    if (!atomic_load(&run->error))
+    if (!atomic_load(&run->error)) {
+        weir__stall_enter(run->loops[index]);
         return 0;
+    }
     if (error >= 0) {
         weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
@@ -215,6 +218,7 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
 {
     struct weir__loop *loop = run->loops[index];
 
+    weir__stall_leave(loop);
     weir__async_stop(loop);
     weir__io_stop(loop);
     meet(&run->meeting);
@@ -468,17 +472,24 @@ int weir__run_create(struct weir__run **out, const struct weir_options *options,
         configure(run, own_thread);
         error = prepare(run);
     }
-    if (error < 0)
+    if (error < 0) {
         weir__memory_free(run);
-    else
-        *out = run;
-    return error;
+        return error;
+    }
+    error = weir__stall_start(&run->runtime, why, sizeof why);
+    if (error < 0) {
+        weir__run_destroy(run);
+        return weir__run_explain(error, why);
+    }
+    *out = run;
+    return 0;
 }
 
 int weir__run_destroy(struct weir__run *run)
 {
     int error = atomic_load(&run->error);
 
+    weir__stall_stop(&run->runtime);
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
     weir__resolver_destroy(run->runtime.resolver);
