@@ -13,7 +13,8 @@
  * threads do not block (options.stall_limit_ns < 0 leaves it out); threads named "weir-loop-N",
  * "weir-pool-N", "weir-cpu-N", "weir-dns-N" and "weir-watch" that block all signals but faults (one
  * of the last but one kind that is inside of getaddrinfo lives on until that returns); libmimalloc
- * loaded for the runtime's own memory, malloc untouched.
+ * loaded for the runtime's own memory, malloc untouched. Those of the blocking-call check, where it
+ * is asked for, are in <weir/blocking.h>.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -22,6 +23,7 @@
 #define WEIR_RUNTIME_H
 
 #include <weir/base.h>
+#include <weir/blocking.h>
 #include <weir/stall.h>
 #include <weir/task.h>
 
@@ -31,6 +33,11 @@ struct weir_failure {
     const char *scope_name;
     int error;           /* what the task returned, negative */
     unsigned loop_index; /* its home */
+    /* The place in the code where it was spawned, as a return address: for addr2line(1), which
+     * wants the instruction before it. NULL: by the runtime itself. */
+    const void *spawned_at;
+    int64_t age_ns; /* since then */
+    uint64_t reserved[4];
 };
 
 /* Optional kernel features, to be masked by weir_options.without_features (and so tested). */
@@ -154,6 +161,33 @@ struct weir_options {
     void (*on_stall)(void *context, const struct weir_stall *stall);
     void *stall_context;
     unsigned stall_signal; /* a real-time signal; 0: the highest that has no handler */
+
+    /*
+     * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of
+     * them, and their structures; channels that tasks create; receive buffers; blocks of streams.
+     * Beyond it a spawn is refused or waits (weir_spawn_options.wait_ns), weir_chan_create fails
+     * with -ENOMEM, streams read into their caller's memory and write without gathering (what needs
+     * a buffer, such as weir_stream_read_until, is -ENOMEM). Stacks
+     * count in full since a bound that holds only as long as tasks are shallow gives way just when
+     * all of them are at their deepest; a smaller stack_bytes makes room for more.
+     */
+    size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
+    /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
+    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
+    unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
+
+    /*
+     * The blocking-call check, for development; see <weir/blocking.h>, also for the environment
+     * that prevails over it. `blocking_allow` names functions and libraries, with commas between
+     * them ("getaddrinfo,libfoo"): calls that have one of them in their backtrace are not reported.
+     * `on_blocking_call` runs on a thread of the check's own, with `context`; NULL: the text goes
+     * to standard error.
+     */
+    enum weir_blocking_check blocking_check;
+    const char *blocking_allow;
+    void (*on_blocking_call)(void *context, const struct weir_blocking_call *call);
 
     uint64_t reserved[5]; /* must be zero */
 };

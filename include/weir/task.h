@@ -42,7 +42,8 @@ struct weir_spawn_options {
     size_t stack_bytes;
     enum weir_place place;
     unsigned loop_index;
-    int64_t wait_ns;         /* at the bound on tasks: park so long for room; 0: -EAGAIN at once */
+    int64_t wait_ns; /* at a bound on tasks, the loop's, the scope's or that on memory: park so long
+                        for room; 0: -EAGAIN at once */
     struct weir_task **task; /* receives a handle, which weir_join or weir_task_release ends */
     bool sets_priority;      /* `priority` is the task's; false: its spawner's */
     enum weir_priority priority;
@@ -55,7 +56,8 @@ WEIR_BEGIN
  * Starts fn(arg) as a task of `scope`, which will not end before it.
  * Returns 0.
  * Errors: -EINVAL no scope, no function, bad options; -E2BIG name too long; -EAGAIN the bound on
- * tasks, stacks or remote spawns is reached (raise weir_options.tasks_per_loop, or set wait_ns), or
+ * tasks, stacks, memory or remote spawns is reached (raise weir_options.tasks_per_loop,
+ * stack_total_bytes or memory_limit_bytes, or set wait_ns), or
  * the scope's own limit;
  * -ETIME it stayed so for wait_ns; -ECANCELED the caller or the scope is cancelled; -EPIPE the
  * scope is being joined by a task outside of it; -ENXIO a plain thread gave a scope that no task
@@ -115,8 +117,17 @@ WEIR_API int weir_sleep(int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
 WEIR_API bool weir_cancelled(void) WEIR_ANY_THREAD;
 
 /*
- * Between enter and leave the calling task is not interrupted, so that clean-up can talk to
- * channels and sockets. Nests; a cancel that came meanwhile takes effect after the last leave.
+ * The earliest deadline above the calling task (or job): of its scope, of those around it, of the
+ * call that it works for, if only as a child of the handler. WEIR_FOREVER: none, or a shield.
+ * Scopes and calls keep it by themselves: it is for work that asks whether it pays to begin.
+ */
+WEIR_API int64_t weir_deadline_ns(void) WEIR_ANY_THREAD;
+
+/*
+ * Between enter and leave neither cancel nor deadline from above reaches the calling task, so that
+ * clean-up can talk to channels and sockets, call, spawn and join. The deadlines of its own calls
+ * hold as ever. Nests; what came meanwhile takes effect after the last leave, and reaches the
+ * task's scopes then. A task may not end under its shield.
  */
 WEIR_API void weir_shield_enter(void);
 WEIR_API void weir_shield_leave(void);

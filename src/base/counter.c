@@ -60,6 +60,12 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_STALLS] = "stalls",
     [WEIR_STALL_NS] = "stall_ns",
     [WEIR_STALLS_UNREPORTED] = "stalls_unreported",
+    [WEIR_TASKS_MAX] = "tasks_max",
+    [WEIR_SPAWN_WAIT_MAX_NS] = "spawn_wait_max_ns",
+    [WEIR_SPAWNS_WAITING_NOW] = "spawns_waiting_now",
+    [WEIR_BLOCKING_CALLS] = "blocking_calls",
+    [WEIR_BLOCKING_SITES] = "blocking_sites",
+    [WEIR_BLOCKING_UNNAMED] = "blocking_unnamed",
 };
 
 const char *weir_counter_name(int counter)

@@ -8,7 +8,9 @@
 #include "core/loop.h"
 
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "core/callback.h"
+#include "core/local.h"
 #include "core/park.h"
 
 #include <errno.h>
@@ -213,8 +215,11 @@ void weir__loop_rouse_watcher(struct weir__runtime *runtime)
 {
     unsigned sleeps = 1;
 
-    if (atomic_compare_exchange_strong(&runtime->watcher_sleeps, &sleeps, 0))
-        syscall(SYS_futex, &runtime->watcher_sleeps, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    if (!atomic_compare_exchange_strong(&runtime->watcher_sleeps, &sleeps, 0))
+        return;
+    weir__exempt_open();
+    syscall(SYS_futex, &runtime->watcher_sleeps, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    weir__exempt_shut();
 }
 
 /*

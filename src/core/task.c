@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks: spawn, run, end; handles, cancel, names. Joining and reporting are in join.c.
+ * Tasks: spawn, run, end; cancel. Joining and reporting are in join.c.
  *
  * A spawn from elsewhere builds the struct, links it into its scope, and mails it; the home loop
  * gives it a stack, or keeps it among the arrivals until there is room.
@@ -10,7 +10,9 @@
 #include "base/clock.h"
 #include "core/callback.h"
 #include "core/join.h"
+#include "core/local.h"
 #include "core/park.h"
+#include "core/room.h"
 #include "core/scope.h"
 
 #include <errno.h>
@@ -22,31 +24,45 @@ enum {
     COLOUR_BYTES = 64,
 };
 
+void weir__task_prepare_ends(struct weir_task *task)
+{
+    if (task->has_ends)
+        return;
+    task->has_ends = true;
+    weir__list_init(&task->ends);
+    weir__list_init(&task->scopes);
+    task->call = NULL;
+}
+
 void weir__task_add_end(struct weir_task *task, struct weir__task_end *end)
 {
-    if (!task->has_ends) {
-        task->has_ends = true;
-        weir__list_init(&task->ends);
-        task->call = NULL;
-    }
+    weir__task_prepare_ends(task);
     weir__list_append(&task->ends, &end->link);
+}
+
+static struct weir__task_end *pop_end(struct weir_task *task)
+{
+    struct weir__list *link;
+
+    weir__lock_acquire(&task->lock);
+    link = weir__list_pop(&task->ends);
+    weir__lock_release(&task->lock);
+    return link ? WEIR_CONTAINER_OF(link, struct weir__task_end, link) : NULL;
+}
+
+static void drop_locals(struct weir_task *task)
+{
+    weir__inherited_replace(&task->inherited, &weir__inherited_nothing);
 }
 
 static __attribute__((noinline)) void run_ends(struct weir_task *task)
 {
-    struct weir__list *link;
+    struct weir__task_end *end;
 
-    for (;;) {
-        struct weir__task_end *end;
-
-        weir__lock_acquire(&task->lock);
-        link = weir__list_pop(&task->ends);
-        weir__lock_release(&task->lock);
-        if (!link)
-            return;
-        end = WEIR_CONTAINER_OF(link, struct weir__task_end, link);
+    while ((end = pop_end(task)))
         end->run(end);
-    }
+    weir__scope_orphan_owned(task);
+    drop_locals(task);
 }
 
 static void task_main(void *arg)
@@ -64,6 +80,14 @@ static void task_main(void *arg)
     if (WEIR_LIKELY(task->scope != NULL && !keep_reference))
         weir__task_leave_room(loop);
     weir__sched_exit(loop, keep_reference);
+}
+
+/* Levels that others read. */
+static inline void publish_count(struct weir__loop *loop)
+{
+    weir__counter_set(&loop->counters, WEIR_TASKS_NOW, loop->task_count);
+    if (WEIR_UNLIKELY(weir__counter_get(&loop->counters, WEIR_TASKS_MAX) < loop->task_count))
+        weir__counter_set(&loop->counters, WEIR_TASKS_MAX, loop->task_count);
 }
 
 /* Gives the task a stack and makes it ready. */
@@ -92,12 +116,14 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
     error = start(loop, task);
     if (error < 0) {
         task->result = error;
+        drop_locals(task);
         if (!weir__join_task_ended(loop, task)) {
             weir__task_unref(task);
             return false;
         }
     }
-    weir__counter_set(&loop->counters, WEIR_TASKS_NOW, ++loop->task_count);
+    loop->task_count++;
+    publish_count(loop);
     return true;
 }
 
@@ -115,6 +141,7 @@ void weir__task_leave_room(struct weir__loop *loop)
     struct weir__waiter *waiter;
 
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
+    weir__room_came(loop);
     if (WEIR_LIKELY(!loop->arrivals.head && weir__list_empty(&loop->room_waiters)))
         return;
     while ((mail = weir__queue_pop(&loop->arrivals)))
@@ -185,8 +212,7 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->has_handle = false;
     task->shield_depth = 0;
     task->inherited = *inherited;
-    task->since_ns = home->now_ns;
-    task->ready_ns = home->now_ns;
+    task->born_ns = task->since_ns = task->ready_ns = weir__wait_now();
     task->expired_phase = WEIR_PHASE_NONE;
     task->deadline_ns = WEIR_FOREVER;
     task->spawned_at = NULL;
@@ -235,6 +261,19 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
 
 static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_SPAWN_QUEUE, NULL };
 
+static void count_wait(struct weir__loop *loop, int64_t start_ns, int code)
+{
+    uint64_t waited_ns = (uint64_t)(weir__clock_now() - start_ns);
+
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, (uint64_t)-1);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
+    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
+    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < waited_ns)
+        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, waited_ns);
+    if (code == -ETIME)
+        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
+}
+
 /* Room for one more task of this loop; waits in order for at most wait_ns. */
 static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
 {
@@ -248,14 +287,11 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int6
     }
     weir__wait_begin(waiter.wait, &awaits_room, loop);
     weir__list_append(&loop->room_waiters, &waiter.link);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
     code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
     if (code < 0)
         weir__list_unlink(&waiter.link);
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
-    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS,
-                      (uint64_t)(weir__clock_now() - start_ns));
-    if (code == -ETIME)
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
+    count_wait(loop, start_ns, code);
     return code;
 }
 
@@ -342,6 +378,13 @@ static int check_options(const struct weir_spawn_options *options)
     return 0;
 }
 
+/* Whoever spawns sees to it that its values outlive the spawn. */
+static __attribute__((noinline)) void inherit_locals(struct weir_task *task)
+{
+    weir__locals_retain(task->inherited.locals);
+    weir__task_prepare_ends(task);
+}
+
 static void apply_options(struct weir_task *task, const struct weir_spawn_options *options)
 {
     if (options->name)
@@ -357,28 +400,75 @@ static void apply_options(struct weir_task *task, const struct weir_spawn_option
     }
 }
 
+static int try_start(struct weir__loop *loop, void *task)
+{
+    return start(loop, task);
+}
+
+/* There is no room for its stack; waits for at most wait_ns. */
+static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct weir_task *task,
+                                                 int64_t wait_ns)
+{
+    int64_t start_ns = weir__clock_now();
+    int error;
+
+    if (wait_ns <= 0) {
+        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
+        return -EAGAIN;
+    }
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
+    error = weir__room_wait(loop, try_start, task, weir__clock_add(start_ns, wait_ns));
+    count_wait(loop, start_ns, error);
+    return error;
+}
+
 /* Links the task into its scope and sends it on its way. */
-static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task)
+static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task,
+                  int64_t wait_ns)
 {
     int error = weir__scope_add(scope, task);
 
-    if (error < 0)
+    if (WEIR_UNLIKELY(error < 0)) {
+        if (scope->limit)
+            weir__scope_leave_place(scope);
         return error;
+    }
     if (home != weir__loop_current) {
         task->wait.mail.deliver = deliver_arrival;
         weir__loop_post(home, &task->wait.mail);
         return 0;
     }
     error = start(home, task);
+    if (WEIR_UNLIKELY(error == -EAGAIN))
+        error = start_later(home, task, wait_ns);
     if (error < 0)
         weir__scope_remove(scope, task);
     else
-        weir__counter_set(&home->counters, WEIR_TASKS_NOW, home->task_count);
+        publish_count(home);
     return error;
 }
 
-int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
-               const struct weir_spawn_options *options)
+/* Room in the scope, if it is limited, and on the loop: in this order, since a place is worth
+ * nothing to others who wait for the loop. */
+static inline int take_both(struct weir_scope *scope, struct weir__loop *home, int64_t wait_ns)
+{
+    int error;
+
+    if (WEIR_LIKELY(!scope->limit))
+        return take_room(home, wait_ns);
+    error = weir__scope_take_place(scope, &wait_ns);
+    if (error < 0)
+        return error;
+    error = take_room(home, wait_ns);
+    if (error < 0)
+        weir__scope_leave_place(scope);
+    return error;
+}
+
+static inline __attribute__((always_inline)) int spawn(struct weir_scope *scope, weir_task_fn *fn,
+                                                       void *arg,
+                                                       const struct weir_spawn_options *options,
+                                                       const void *spawned_at)
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *home = weir__loop_current;
@@ -397,32 +487,45 @@ int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         if (error < 0)
             return error;
     }
-    error = take_room(home, options ? options->wait_ns : 0);
+    error = take_both(scope, home, options ? options->wait_ns : 0);
     if (WEIR_UNLIKELY(error < 0))
         return error;
     task = task_alloc(weir__loop_current);
     if (WEIR_UNLIKELY(!task)) {
-        error = -ENOMEM;
-        goto give_room;
+        give_room(home);
+        if (scope->limit)
+            weir__scope_leave_place(scope);
+        return -ENOMEM;
     }
     task_init(task, home, fn, arg, weir__inherited_self());
-    task->spawned_at = __builtin_return_address(0);
+    task->spawned_at = spawned_at;
+    if (WEIR_UNLIKELY(task->inherited.locals != NULL))
+        inherit_locals(task);
     if (options)
         apply_options(task, options);
     if (options && options->task)
         *options->task = task;
-    error = launch(home, scope, task);
-    if (WEIR_UNLIKELY(error < 0))
-        goto unref_task;
-    return 0;
-
-unref_task:
+    error = launch(home, scope, task, options ? options->wait_ns : 0);
+    if (WEIR_LIKELY(error >= 0))
+        return 0;
+    drop_locals(task);
     if (task->has_handle)
         weir__task_unref(task);
     weir__task_unref(task); /* not freed yet: a cancel of its scope may be on its way to it */
-give_room:
     give_room(home);
     return error;
+}
+
+int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+               const struct weir_spawn_options *options)
+{
+    return spawn(scope, fn, arg, options, __builtin_return_address(0));
+}
+
+int weir__task_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+                     const struct weir_spawn_options *options, const void *spawned_at)
+{
+    return spawn(scope, fn, arg, options, spawned_at);
 }
 
 /* Home loop: the cancel has come. */
@@ -432,9 +535,12 @@ static void deliver_cancel(struct weir__loop *loop, struct weir__mail *mail)
 
     weir__counter_add(&loop->counters, WEIR_CANCELS_RECEIVED, 1);
     task->cancelled = true;
-    if (weir__wait_is_open(&task->wait) && !(task->park_flags & WEIR__PARK_RELEASE) &&
-        task->shield_depth == 0)
-        weir__wait_interrupt(&task->wait, -ECANCELED);
+    if (task->shield_depth == 0) {
+        if (task->has_ends)
+            weir__scope_cancel_owned(task);
+        if (weir__wait_is_open(&task->wait) && !(task->park_flags & WEIR__PARK_RELEASE))
+            weir__wait_interrupt(&task->wait, -ECANCELED);
+    }
     weir__task_unref(task);
 }
 
@@ -469,72 +575,4 @@ int weir_task_cancel(struct weir_task *task)
     if (ring)
         weir__loop_ring(ring);
     return ended || already ? WEIR_ALREADY : 0;
-}
-
-struct weir_task *weir_task_self(void)
-{
-    return weir__loop_current ? weir__loop_current->current : NULL;
-}
-
-const char *weir_task_name(const struct weir_task *task)
-{
-    task = task ? task : weir_task_self();
-    return task ? task->name : "no task";
-}
-
-struct weir_scope *weir_task_scope(void)
-{
-    return weir__loop_current ? weir__loop_current->current->scope : NULL;
-}
-
-int weir_loop_index(void)
-{
-    return weir__loop_current ? (int)weir__loop_current->index : -ENXIO;
-}
-
-bool weir_cancelled(void)
-{
-    return weir__loop_current && weir__loop_current->current->cancelled;
-}
-
-void weir_shield_enter(void)
-{
-    if (weir__loop_current)
-        weir__loop_current->current->shield_depth++;
-}
-
-void weir_shield_leave(void)
-{
-    if (!weir__loop_current)
-        return;
-    WEIR_ASSERT(weir__loop_current->current->shield_depth > 0);
-    weir__loop_current->current->shield_depth--;
-}
-
-int weir_yield(void)
-{
-    int error = weir__wait_check();
-
-    if (error >= 0 && weir__loop_current)
-        weir__sched_yield(weir__loop_current);
-    return error;
-}
-
-static const struct weir__reason sleeps = { "sleep", WEIR_PHASE_TIMER, NULL };
-
-int weir_sleep(int64_t deadline_ns)
-{
-    struct weir__wait *wait = weir__wait_self();
-    int error = weir__wait_check();
-
-    if (error < 0)
-        return error;
-    if (deadline_ns != WEIR_FOREVER && weir__wait_refusal(deadline_ns) < 0) {
-        if (wait->loop)
-            weir__sched_pay(wait->loop);
-        return 0;
-    }
-    weir__wait_begin(wait, &sleeps, NULL);
-    error = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
-    return error == -ETIME ? 0 : error;
 }

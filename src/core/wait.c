@@ -198,8 +198,12 @@ static int park_thread(struct weir__thread_wait *thread, int64_t deadline_ns)
 
 int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags)
 {
-    return wait->loop ? park_task(wait->loop, wait, deadline_ns, flags)
-                      : park_thread(thread_wait_of(wait), deadline_ns);
+    if (wait->loop)
+        return park_task(wait->loop, wait, deadline_ns, flags);
+    /* Nobody can cancel a thread, so the deadline of the job that it runs is kept here. */
+    if (!(flags & WEIR__PARK_RELEASE) && weir__inherited_of_thread.deadline_ns < deadline_ns)
+        deadline_ns = weir__inherited_of_thread.deadline_ns;
+    return park_thread(thread_wait_of(wait), deadline_ns);
 }
 
 void weir__wait_arm_timer(struct weir__wait *wait, struct weir__timer *timer, int64_t deadline_ns)

@@ -44,6 +44,9 @@ static const struct row {
     { FIELD(pool_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(pool_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(pool_idle_ns), KIND_INT64, 5000 * MS, 1, INT64_MAX },
+    { FIELD(pool_grow_after_ns), KIND_INT64, 0, INT64_MIN, INT64_MAX },
+    { FIELD(pool_slow_threads_max), KIND_UNSIGNED, 0, 1, 1024 },
+    { FIELD(pool_abandoned_max), KIND_UNSIGNED, 0, 1, 1024 },
     { FIELD(cpu_threads), KIND_UNSIGNED, 0, 1, 1024 },
     { FIELD(cpu_queue_limit), KIND_UNSIGNED, 1024, 1, 1 << 26 },
     { FIELD(cpu_wait_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
@@ -58,6 +61,7 @@ static const struct row {
     { FIELD(stall_limit_ns), KIND_INT64, 100 * MS, INT64_MIN, INT64_MAX },
     { FIELD(stall_interval_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
+    { FIELD(memory_limit_bytes), KIND_SIZE, 0, KIB *KIB, INT64_MAX },
     { FIELD(share_latency), KIND_UNSIGNED, 8, 1, 255 },
     { FIELD(share_normal), KIND_UNSIGNED, 4, 1, 255 },
     { FIELD(share_background), KIND_UNSIGNED, 1, 1, 255 },
@@ -138,6 +142,8 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "prefault_stacks", "is above tasks_per_loop");
     if (options->stall_limit_ns > 0 && options->stall_limit_ns < MS)
         return refuse(why, why_bytes, "stall_limit_ns", "is below a millisecond");
+    if (options->blocking_check > WEIR_BLOCKING_CHECK_ABORT)
+        return refuse(why, why_bytes, "blocking_check", "is no enum weir_blocking_check");
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return refuse(why, why_bytes, "reserved", "is not zero");

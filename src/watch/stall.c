@@ -3,6 +3,7 @@
 #include "watch/stall.h"
 
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "base/kernel.h"
 #include "base/memory.h"
 #include "base/thread.h"
@@ -262,11 +263,13 @@ void weir__stall_enter(struct weir__loop *loop)
     if (!stall)
         return;
     held = &stall->helds[loop->index];
+    weir__exempt_open();
     weir__probe_enter(&held->probe);
     pthread_mutex_lock(&stall->mutex);
     weir__stall_begin(held, loop);
     pthread_mutex_unlock(&stall->mutex);
     weir__loop_rouse_watcher(loop->runtime);
+    weir__exempt_shut();
 }
 
 void weir__stall_leave(struct weir__loop *loop)
@@ -277,10 +280,12 @@ void weir__stall_leave(struct weir__loop *loop)
     if (!stall)
         return;
     held = &stall->helds[loop->index];
+    weir__exempt_open();
     pthread_mutex_lock(&stall->mutex);
     weir__stall_end(stall, held);
     pthread_mutex_unlock(&stall->mutex);
     weir__probe_leave(&held->probe);
+    weir__exempt_shut();
 }
 
 bool weir__stall_describe(struct weir__loop *loop, char *text, size_t bytes)

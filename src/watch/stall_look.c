@@ -19,6 +19,9 @@ enum { PENDING_MAX = 3 };
 
 static const int64_t patience_ns = 50000000;
 
+/* In less the kernel, which counts by ticks, may not have counted that a thread runs. */
+static const int64_t starved_least_ns = 15000000;
+
 /* The running task and the bounds of the stack that `sp` is on, by copies. */
 static void read_task(const struct weir__held *held, uintptr_t sp, struct weir__finding *finding,
                       struct weir__stack_bounds *bounds)
@@ -145,14 +148,14 @@ static void examine_runner(struct weir__held *held, const struct weir__sleeper *
 {
     struct weir__probe *probe = &held->probe;
     struct weir__stack_bounds unused;
-    uint64_t ran_ns = sleeper->run_ns - held->before.run_ns;
-    uint64_t waited_ns = sleeper->wait_ns - held->before.wait_ns;
+    int64_t ran_ns = (int64_t)(sleeper->run_ns - held->before.run_ns);
+    int64_t passed_ns = held->suspected_ns ? now_ns - held->suspected_ns : 0;
 
     finding->stall.kind = WEIR_STALL_HOG;
-    if (held->suspected_ns && waited_ns > ran_ns && now_ns > held->suspected_ns) {
+    if (passed_ns >= starved_least_ns && ran_ns < passed_ns / 2) {
         finding->stall.kind = WEIR_STALL_STARVED;
-        finding->run_ns = (int64_t)ran_ns;
-        finding->stall.held_ns = now_ns - held->suspected_ns;
+        finding->run_ns = ran_ns;
+        finding->stall.held_ns = passed_ns;
     }
     if (weir__probe_ask(probe, patience_ns)) {
         memcpy(finding->task_name, probe->task_name, sizeof finding->task_name);

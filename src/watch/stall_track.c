@@ -78,8 +78,8 @@ static int64_t next_limit_ns(const struct weir__stall *stall, unsigned reports)
     return limit_ns;
 }
 
-/* Tasks that have run so far, and calls that did not need to park: those that the turn has not added
- * yet are in the budget. */
+/* Tasks that have run so far, and calls that did not need to park: those of the turn that goes on
+ * are still in the budget. */
 __attribute__((no_sanitize("thread"))) static uint64_t count_switches(const struct weir__held *held)
 {
     const volatile struct weir__loop *moving = held->loop;

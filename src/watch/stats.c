@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* One snapshot of what all loops of a runtime have counted. Stops nobody. */
+#include "base/clock.h"
 #include "base/counter.h"
 #include "core/loop.h"
 #include "io/io.h"
 
+#include <weir/stall.h>
 #include <weir/stats.h>
 
 #include <errno.h>
@@ -27,13 +29,21 @@ static void add_arrivals(uint64_t *sums, struct weir__credits *credits)
     sums[WEIR_SPAWN_WAIT_NS] += credits->wait_ns;
     sums[WEIR_SPAWNS_REFUSED] += credits->refused_count;
     sums[WEIR_SPAWNS_EXPIRED] += credits->expired_count;
+    if (sums[WEIR_SPAWN_WAIT_MAX_NS] < credits->wait_max_ns)
+        sums[WEIR_SPAWN_WAIT_MAX_NS] = credits->wait_max_ns;
     weir__lock_release(&credits->lock);
 }
 
 static void add_loop(uint64_t *sums, struct weir__loop *loop)
 {
-    for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
-        sums[id] += weir__counter_get(&loop->counters, (enum weir_counter)id);
+    for (int id = 0; id < WEIR_COUNTER_COUNT; id++) {
+        uint64_t value = weir__counter_get(&loop->counters, (enum weir_counter)id);
+
+        if (id == WEIR_SPAWN_WAIT_MAX_NS)
+            sums[id] = sums[id] < value ? value : sums[id];
+        else
+            sums[id] += value;
+    }
     add_arrivals(sums, &loop->arrivals_credits);
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         add_credits(sums, &loop->io->credits[queue]);
@@ -89,5 +99,36 @@ int weir_stats_read_op(unsigned index, struct weir_op_stats *stats)
     *stats = (struct weir_op_stats){ .name = weir__op_rows[index].name };
     for (unsigned i = 0; i < current->runtime->loop_count; i++)
         add_row(stats, &current->runtime->loops[i]->io->rows[index]);
+    return 0;
+}
+
+static void add_delay(struct weir_ready_delay *sums, const struct weir__delay *delay,
+                      int64_t now_ns)
+{
+    int64_t since_ns = atomic_load_explicit(&delay->since_ns, memory_order_relaxed);
+
+    for (int i = 0; i < WEIR_DELAY_BUCKETS; i++)
+        sums->counts[i] += get(&delay->counts[i]);
+    if (since_ns && now_ns - since_ns > sums->waiting_ns)
+        sums->waiting_ns = now_ns - since_ns;
+}
+
+int weir_ready_delay_read(int loop_index, struct weir_ready_delay *delay)
+{
+    struct weir__loop *current = weir__loop_current;
+    int64_t now_ns = weir__clock_now();
+
+    if (!delay)
+        return -EINVAL;
+    if (!current)
+        return -ENXIO;
+    if (loop_index >= (int)current->runtime->loop_count)
+        return -EINVAL;
+    if (!current->delay.on)
+        return -EOPNOTSUPP;
+    *delay = (struct weir_ready_delay){ 0 };
+    for (unsigned i = 0; i < current->runtime->loop_count; i++)
+        if (loop_index < 0 || (int)i == loop_index)
+            add_delay(delay, &current->runtime->loops[i]->delay, now_ns);
     return 0;
 }
