@@ -358,8 +358,8 @@ void weir__scope_describe(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "scope \"%s\"", scope->name);
 }
 
-static const struct weir__reason awaits_children = { "scope join", WEIR_PHASE_TASK,
-                                                     weir__scope_describe };
+const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
+                                                          weir__scope_describe };
 
 /* Parks until nobody is left: 0, or why it was interrupted first. */
 static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
@@ -374,7 +374,7 @@ static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsi
         weir__lock_release(&scope->lock);
         return 0;
     }
-    weir__wait_begin(wait, &awaits_children, scope);
+    weir__wait_begin(wait, &weir__scope_awaits_children, scope);
     scope->joiner = &waiter;
     scope->gates |= WEIR__SCOPE_JOINED;
     weir__errands_init(&errands);
