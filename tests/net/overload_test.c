@@ -30,7 +30,7 @@ enum {
     DEADLINE_MS = 100,
     LEVELS = 4, /* of load */
     ROUNDS = 3,
-    TRIES = 4,
+    TRIES = 6,
     LAG_MAX_US = 8000, /* of the load generator, in a round that counts */
     AGAIN_MAX = 3,
     BLOCKS = 64,
