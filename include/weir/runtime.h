@@ -159,7 +159,7 @@ struct weir_options {
     size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
 
     /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
-    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    int64_t pool_grow_after_ns;     /* 0: 200 us; < 0: at once */
     unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
     unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
 
