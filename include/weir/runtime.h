@@ -9,11 +9,12 @@
  *
  * Process-wide effects while a runtime runs: a SIGSEGV handler on alternate stacks, which reports a
  * task's stack overflow and passes everything else to the handler that was there
- * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
- * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
- * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
- * memory, malloc untouched. Those of the blocking-call check, where it is asked for, are in
- * <weir/blocking.h>.
+ * (options.no_overflow_handler leaves it out); a handler of one real-time signal, which loops'
+ * threads do not block (options.stall_limit_ns < 0 leaves it out); threads named "weir-loop-N",
+ * "weir-pool-N", "weir-cpu-N", "weir-dns-N" and "weir-watch" that block all signals but faults (one
+ * of the last but one kind that is inside of getaddrinfo lives on until that returns); libmimalloc
+ * loaded for the runtime's own memory, malloc untouched. Those of the blocking-call check, where it
+ * is asked for, are in <weir/blocking.h>.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -23,7 +24,11 @@
 
 #include <weir/base.h>
 #include <weir/blocking.h>
+#include <weir/stall.h>
 #include <weir/task.h>
+
+struct weir_deadlock;
+struct weir_warning;
 
 /* A task's failure that nobody joined; see weir_options.on_failure. Valid during the call. */
 struct weir_failure {
@@ -148,6 +153,19 @@ struct weir_options {
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
 
     /*
+     * Stall detection; see weir/stall.h. on_stall runs on the thread that watches: it may make only
+     * calls that any thread may, should return soon, and is called by one thread at a time. NULL:
+     * the text goes to standard error, unless that is a full pipe. The signal interrupts a thread
+     * that runs a task for too long, to see where it is; it must be one that the program does not
+     * use, and a handler that was there before gets all that is not weir's.
+     */
+    int64_t stall_limit_ns;    /* at least 1 ms; 0: 100 ms; < 0: no detection */
+    int64_t stall_interval_ns; /* between two reports; 0: 1 s */
+    void (*on_stall)(void *context, const struct weir_stall *stall);
+    void *stall_context;
+    unsigned stall_signal; /* a real-time signal; 0: the highest that has no handler */
+
+    /*
      * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of
      * them, and their structures; channels that tasks create; receive buffers; blocks of streams.
      * Beyond it a spawn is refused or waits (weir_spawn_options.wait_ns), weir_chan_create fails
@@ -157,6 +175,25 @@ struct weir_options {
      * all of them are at their deepest; a smaller stack_bytes makes room for more.
      */
     size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
+    /*
+     * Watchdogs; see weir/watchdog.h for what each looks for. Limits below 0 switch one off.
+     * `channel_users`: channels made by tasks note who uses them, at some 20 ns a message, so that
+     * tasks that wait for each other over channels are found while the rest of the program is busy.
+     * The callbacks run on a thread that is none of the loops', and may take their time; NULL:
+     * lines on standard error.
+     */
+    int64_t deadlock_limit_ns; /* tasks that wait for each other for so long; 0: 10 s */
+    int64_t mutex_limit_ns;    /* the owner of a mutex parked for so long; 0: 5 s */
+    int64_t drain_limit_ns;    /* nothing received, and a sender parked for so long; 0: 60 s */
+    int64_t device_limit_ns;   /* an operation on a file takes so long; 0: 30 s */
+    int64_t peer_limit_ns;     /* an operation without deadline waits so long for a peer; 0: off */
+    int64_t growth_limit_ns;   /* a loop's tasks only become more for so long; 0: 10 s */
+    unsigned growth_tasks;     /* and by so many; 0: 10000 */
+    int64_t drop_limit_ns;     /* a named channel drops most of it for so long; 0: off */
+    bool channel_users;
+    void (*on_deadlock)(void *context, const struct weir_deadlock *deadlock);
+    void (*on_warning)(void *context, const struct weir_warning *warning);
 
     /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
     int64_t pool_grow_after_ns;     /* 0: 200 us; < 0: at once */

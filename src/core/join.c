@@ -146,16 +146,14 @@ static bool publish_end(struct weir_task *task, bool failed)
 
 bool weir__join_task_ended(struct weir__loop *loop, struct weir_task *task)
 {
-    bool obeyed = task->result == -ECANCELED && task->cancelled;
-    bool failed = task->result < 0 && !obeyed;
+    bool failed = task->result < 0 && !(task->cancelled && task->result == -ECANCELED);
     bool kept = false;
     bool heard;
 
-    if (WEIR_UNLIKELY(failed))
+    if (WEIR_UNLIKELY(failed)) {
         weir__counter_add(&loop->counters, WEIR_TASKS_FAILED, 1);
-    if (WEIR_LIKELY(task->scope != NULL) &&
-        WEIR_UNLIKELY(failed || (weir__scope_is_race(task->scope) && !obeyed)))
-        kept = weir__scope_note(task->scope, task, failed);
+        kept = task->scope && weir__scope_note_failure(task->scope, task);
+    }
     heard = task->has_handle && publish_end(task, failed && !kept);
     if (WEIR_UNLIKELY(failed && !kept && !heard && task->scope)) {
         task->wait.mail.deliver = deliver_report;
@@ -190,7 +188,7 @@ static void describe_task(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "task \"%s\"", task->name);
 }
 
-static const struct weir__reason awaits_task = { "join", WEIR_PHASE_TASK, describe_task };
+const struct weir__reason weir__join_awaits_task = { "join", WEIR_PHASE_TASK, describe_task };
 
 /*
  * Parks until the task has ended; 0 or why not. Called under the task's lock, returns without it.
@@ -201,7 +199,7 @@ static int wait_for_end(struct weir_task *task, int64_t deadline_ns)
     struct weir__waiter waiter = { .wait = weir__wait_self(), .alone = true };
     int error;
 
-    weir__wait_begin(waiter.wait, &awaits_task, task);
+    weir__wait_begin(waiter.wait, &weir__join_awaits_task, task);
     weir__list_append(&task->joiners, &waiter.link);
     weir__lock_release(&task->lock);
     error = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);
@@ -297,6 +295,7 @@ static void join_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs join_verbs = {
     .name = "join",
+    .reason = &weir__join_awaits_task,
     .is_careful = true,
     .prepare = join_prepare,
     .ready = join_ready,

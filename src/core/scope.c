@@ -74,7 +74,8 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     made->on_failure = options->on_failure;
     made->context = options->context;
     made->limit = options->limit;
-    made->gates = options->limit ? WEIR__SCOPE_LIMITED : 0;
+    made->gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
+                  (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u);
     made->deadline_ns = WEIR_FOREVER;
     made->named = options->name != NULL;
     strcpy(made->name, options->name ? options->name : "scope");
@@ -88,6 +89,7 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     }
     if (!options->cancel_at_join)
         belong_to_caller(made);
+    weir__scope_show_places(made);
     *scope = made;
     return 0;
 }
@@ -177,23 +179,24 @@ void weir__scope_orphan_owned(struct weir_task *task)
     weir__lock_release(&task->lock);
 }
 
-/* The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. */
+/*
+ * The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. Who
+ * ends holds the scope's lock for a moment more, though it has nothing to do with it any more.
+ */
 static void disown(struct weir_scope *scope)
 {
     struct weir_task *self = weir__loop_current ? weir__loop_current->current : NULL;
     struct weir_task *owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
 
-    if (!owner)
-        return;
-    if (owner != self) {
+    if (!self || owner != self) {
         weir__lock_acquire(&scope->lock);
         owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
         if (owner) /* relaxed: it has not ended, so it has a reference */
             atomic_fetch_add_explicit(&owner->refs, 1, memory_order_relaxed);
         weir__lock_release(&scope->lock);
-        if (!owner)
-            return;
     }
+    if (!owner)
+        return;
     weir__lock_acquire(&owner->lock);
     weir__list_unlink(&scope->owned);
     weir__lock_release(&owner->lock);
@@ -285,21 +288,6 @@ int weir__scope_add(struct weir_scope *scope, struct weir_task *task)
     return error;
 }
 
-void weir__scope_remove(struct weir_scope *scope, struct weir_task *task)
-{
-    struct weir__wait *wake = NULL;
-
-    weir__lock_acquire(&scope->lock);
-    weir__list_unlink(&task->sibling);
-    if (WEIR_LIKELY(!scope->gates))
-        scope->child_count--;
-    else
-        wake = weir__scope_free_place(scope);
-    weir__lock_release(&scope->lock);
-    if (wake)
-        weir__wait_wake(wake);
-}
-
 /* --- Ends. ------------------------------------------------------------------------------------ */
 
 static void remember(struct weir_scope_end *end, const struct weir_task *task)
@@ -312,40 +300,69 @@ static void remember(struct weir_scope_end *end, const struct weir_task *task)
     strcpy(end->task_name, task->name);
 }
 
-/* Under the lock: whether this end decides. After a cancel only a success does: an effect is not
- * hidden, but to fail then is to obey. */
-static bool decides(const struct weir_scope *scope, bool failed)
+/* Under the lock: an end that decides. After a cancel only a success does: an effect is not hidden,
+ * but to fail then is to obey. */
+static void decide(struct weir_scope *scope, const struct weir_task *task,
+                   struct weir__errands *errands)
 {
-    if (!weir__scope_is_race(scope) || scope->outcome.has_winner)
-        return false;
-    if (!failed)
-        return true;
-    return scope->kind == WEIR_SCOPE_RACE && !(scope->gates & WEIR__SCOPE_CANCELLED);
+    bool may_fail = scope->kind == WEIR_SCOPE_RACE && !(scope->gates & WEIR__SCOPE_CANCELLED);
+
+    if (scope->outcome.has_winner || (task->result < 0 && !may_fail))
+        return;
+    scope->outcome.has_winner = true;
+    remember(&scope->outcome.winner, task);
+    weir__scope_cancel_children(scope, 0, errands);
 }
 
-bool weir__scope_note(struct weir_scope *scope, const struct weir_task *task, bool failed)
+bool weir__scope_note_failure(struct weir_scope *scope, const struct weir_task *task)
 {
     struct weir_scope_outcome *outcome = &scope->outcome;
     struct weir__errands errands;
-    bool first, decided;
+    bool first, raced;
 
     weir__errands_init(&errands);
     weir__lock_acquire(&scope->lock);
-    first = failed && !outcome->has_failure;
+    first = !outcome->has_failure;
+    raced = scope->gates & WEIR__SCOPE_RACED;
     if (first) {
         outcome->has_failure = true;
         remember(&outcome->failure, task);
     }
-    decided = decides(scope, failed);
-    if (decided) {
-        outcome->has_winner = true;
-        remember(&outcome->winner, task);
-    }
-    if (decided || (failed && scope->kind == WEIR_SCOPE_FAIL_FAST))
+    if (raced)
+        decide(scope, task, &errands);
+    else if (scope->kind == WEIR_SCOPE_FAIL_FAST)
         weir__scope_cancel_children(scope, 0, &errands);
     weir__lock_release(&scope->lock);
     weir__errands_run(&errands);
-    return weir__scope_is_race(scope) || (first && scope->kind != WEIR_SCOPE_SUPERVISE);
+    return raced || (first && scope->kind != WEIR_SCOPE_SUPERVISE);
+}
+
+/* Under the lock, which it gives back: the scope cares who leaves it. */
+static __attribute__((noinline)) void part(struct weir_scope *scope, const struct weir_task *task)
+{
+    struct weir__errands errands;
+    struct weir__wait *wake;
+
+    weir__errands_init(&errands);
+    if ((scope->gates & WEIR__SCOPE_RACED) && task->result >= 0)
+        decide(scope, task, &errands);
+    wake = weir__scope_free_place(scope);
+    weir__lock_release(&scope->lock);
+    weir__errands_run(&errands);
+    if (wake)
+        weir__wait_wake(wake);
+}
+
+void weir__scope_remove(struct weir_scope *scope, struct weir_task *task)
+{
+    weir__lock_acquire(&scope->lock);
+    weir__list_unlink(&task->sibling);
+    if (WEIR_UNLIKELY(scope->gates)) {
+        part(scope, task);
+        return;
+    }
+    scope->child_count--;
+    weir__lock_release(&scope->lock);
 }
 
 /* --- Joining. --------------------------------------------------------------------------------- */
@@ -357,8 +374,8 @@ void weir__scope_describe(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "scope \"%s\"", scope->name);
 }
 
-static const struct weir__reason awaits_children = { "scope join", WEIR_PHASE_TASK,
-                                                     weir__scope_describe };
+const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
+                                                          weir__scope_describe };
 
 /* Parks until nobody is left: 0, or why it was interrupted first. */
 static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
@@ -373,7 +390,7 @@ static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsi
         weir__lock_release(&scope->lock);
         return 0;
     }
-    weir__wait_begin(wait, &awaits_children, scope);
+    weir__wait_begin(wait, &weir__scope_awaits_children, scope);
     scope->joiner = &waiter;
     scope->gates |= WEIR__SCOPE_JOINED;
     weir__errands_init(&errands);
@@ -396,7 +413,7 @@ static int result_of(const struct weir_scope *scope, int reason)
         return outcome->winner.result;
     if (reason >= 0 && scope->cut_short)
         reason = scope->reason;
-    if (!weir__scope_is_race(scope)) {
+    if (!(scope->gates & WEIR__SCOPE_RACED)) {
         if (outcome->has_failure && scope->kind != WEIR_SCOPE_SUPERVISE)
             return outcome->failure.result;
         return reason;
@@ -427,6 +444,8 @@ int weir_scope_join_outcome(struct weir_scope *scope, struct weir_scope_outcome 
         wait_for_children(scope, INT64_MAX, WEIR__PARK_RELEASE);
     }
     disown(scope);
+    if (scope->gauge.read)
+        weir__gauge_remove(&scope->gauge);
     if (scope->alarm)
         weir__alarm_end(scope->alarm);
     result = result_of(scope, reason);
@@ -450,18 +469,6 @@ int weir_scope_read(struct weir_scope *scope, struct weir_scope_outcome *outcome
         return -EINVAL;
     weir__lock_acquire(&scope->lock);
     *outcome = scope->outcome;
-    weir__lock_release(&scope->lock);
-    return 0;
-}
-
-int weir_scope_read_stats(struct weir_scope *scope, struct weir_scope_stats *stats)
-{
-    if (!scope || !stats)
-        return -EINVAL;
-    weir__lock_acquire(&scope->lock);
-    *stats = scope->stats;
-    stats->children = scope->child_count;
-    stats->waiting = scope->guest_count;
     weir__lock_release(&scope->lock);
     return 0;
 }

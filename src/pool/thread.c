@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/local.h"
@@ -62,7 +63,9 @@ static bool call_idle(struct weir_pool *pool, struct weir__pool_thread *thread)
 /* The thread may have ended meanwhile: waking an address nobody waits on is harmless. */
 static void wake(struct weir__pool_thread *thread)
 {
+    weir__exempt_open();
     syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    weir__exempt_shut();
 }
 
 /* Under the mutex: how many threads work, those that are stuck aside, up to one more than can at
@@ -208,7 +211,7 @@ static void rest(struct weir__pool_thread *self)
     struct weir_pool *pool = self->pool;
 
     while (!self->ended && !doze(self)) {
-        pthread_mutex_lock(&pool->mutex);
+        weir__exempt_lock(&pool->mutex);
         if (!weir__list_empty(&self->link)) /* else somebody has just called it */
             end_or_stay(self);
         pthread_mutex_unlock(&pool->mutex);
@@ -292,7 +295,7 @@ static void hand_back(struct weir_pool *pool, struct weir__job *job)
     } else if (job->abandoned) {
         if (job->cleanup)
             job->cleanup(job->arg);
-        weir__memory_free(job);
+        weir__job_free_own(WEIR_CONTAINER_OF(job, struct weir__own_job, job));
     } else {
         fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
         WEIR_ASSERT(fired);
@@ -310,7 +313,7 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     struct weir__pool_help help;
     struct weir__job *job;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     if (self->coming)
         arrive(self);
     if (done)
@@ -335,11 +338,12 @@ static void run(struct weir__pool_thread *self, struct weir__job *job)
     self->sleep = WEIR__GROWTH_UNASKED;
     if (job->state == WEIR__JOB_DONE)
         return;
-    weir__inherited_of_thread = *job->inherited;
+    weir__inherited_replace(&weir__inherited_of_thread, job->inherited);
     before = curious ? count_sleeps() : 0;
     job->result = job->fn(job->arg);
     if (curious)
         self->sleep = count_sleeps() == before ? WEIR__GROWTH_AWAKE : WEIR__GROWTH_SLEPT;
+    weir__inherited_replace(&weir__inherited_of_thread, &weir__inherited_nothing);
 }
 
 static void join(struct weir__pool_thread *thread)
@@ -405,7 +409,7 @@ void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
 {
     if (help.start && start_thread(pool) < 0) {
         /* The threads there are must do; one that became idle meanwhile is called instead. */
-        pthread_mutex_lock(&pool->mutex);
+        weir__exempt_lock(&pool->mutex);
         pool->retry_ns = weir__clock_add(weir__clock_now(), RETRY_NS);
         pool->coming_count--;
         pool->stats.threads--;
@@ -423,7 +427,7 @@ int weir__pool_start(struct weir_pool *pool)
     bool first;
     int error = 0;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     first = pool->stats.threads == 0;
     if (first)
         error = start_thread(pool); /* it waits for the mutex before it looks at what follows */
@@ -440,7 +444,7 @@ bool weir__pool_stop(struct weir_pool *pool)
     struct weir__list *link;
     bool left;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     WEIR_ASSERT(pool->jobs.count == 0);
     pool->stopping = true;
     while ((link = pool->idle.next) != &pool->idle) {

@@ -31,7 +31,9 @@
 #include "runtime/run.h"
 #include "sync/async.h"
 #include "watch/check.h"
+#include "watch/stall.h"
 #include "watch/symbol.h"
+#include "watch/watch.h"
 
 #include <weir/runtime.h>
 
@@ -159,6 +161,7 @@ static void run_root(struct weir__run *run)
 
 void weir__run_stop_loops(struct weir__run *run)
 {
+    weir__watch_stop(&run->runtime);
     for (unsigned i = 1; i < run->runtime.loop_count; i++)
         weir__wait_fire(&run->loops[i]->main_task->wait, 0);
 }
@@ -198,10 +201,10 @@ static int start_loop(struct weir__run *run, unsigned index, char *why)
     return 0;
 }
 
-/* Both handlers run on it: of stack overflows, and of the blocking-call check. */
+/* Handlers run on it: of stack overflows, of the blocking-call check, of the stall probe. */
 static bool needs_alternate_stack(const struct weir__run *run)
 {
-    return !run->runtime.options.no_overflow_handler || run->check;
+    return !run->runtime.options.no_overflow_handler || run->check || run->runtime.stall;
 }
 
 /* Whoever cannot start comes too: all start, or none. */
@@ -218,8 +221,12 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
     if (error < 0)
         note_failure(run, error, why);
     meet(&run->meeting);
-    if (!atomic_load(&run->error))
+    if (!atomic_load(&run->error)) {
+        weir__stall_enter(run->loops[index]);
+        if (index == 0)
+            weir__watch_start(&run->runtime);
         return 0;
+    }
     if (error >= 0) {
         weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
@@ -235,6 +242,7 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
 {
     struct weir__loop *loop = run->loops[index];
 
+    weir__stall_leave(loop);
     weir__async_stop(loop);
     weir__io_stop(loop);
     meet(&run->meeting);
@@ -441,11 +449,16 @@ static int prepare(struct weir__run *run)
     error = weir__resolver_create(&run->runtime.resolver, &run->runtime);
     if (error < 0)
         goto destroy_cpu_pool;
+    error = weir__watch_create(&run->runtime);
+    if (error < 0)
+        goto destroy_resolver;
     if (!run->runtime.options.no_overflow_handler)
         error = weir__overflow_install(current_stack);
     if (error >= 0)
         return 0;
 
+    weir__watch_destroy(&run->runtime);
+destroy_resolver:
     weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
     weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
@@ -503,21 +516,28 @@ int weir__run_create(struct weir__run **out, const struct weir_options *options,
         configure(run, own_thread);
         error = prepare(run);
     }
-    if (error >= 0) {
-        *out = run;
-    } else {
+    if (error < 0) {
         weir__check_destroy(run->check);
         weir__memory_free(run);
+        return error;
     }
-    return error;
+    error = weir__stall_start(&run->runtime, why, sizeof why);
+    if (error < 0) {
+        weir__run_destroy(run);
+        return weir__run_explain(error, why);
+    }
+    *out = run;
+    return 0;
 }
 
 int weir__run_destroy(struct weir__run *run)
 {
     int error = atomic_load(&run->error);
 
+    weir__stall_stop(&run->runtime);
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
+    weir__watch_destroy(&run->runtime);
     weir__pools_leave_owned(&run->runtime);
     weir__resolver_destroy(run->runtime.resolver);
     weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
