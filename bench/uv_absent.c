@@ -59,3 +59,9 @@ void uv_peer_overload(const struct overload_job *job)
     (void)job;
     absent();
 }
+
+void uv_peer_jobs(struct jobs_job *job)
+{
+    (void)job;
+    absent();
+}
