@@ -38,7 +38,7 @@ struct weir__waiter;
 
 /* Switches, and calls that did not need to park, before the loop must be turned; and as many at
  * most once a background task has run: those who come meanwhile are soon seen. */
-enum { WEIR__LOOP_BUDGET = 64, WEIR__LOOP_BACKGROUND_BUDGET = 8 };
+enum { WEIR__LOOP_BUDGET = 64, WEIR__LOOP_BACKGROUND_BUDGET = 4 };
 
 /* Turns between two readings of the clock while no timer is armed. */
 enum { WEIR__LOOP_CLOCK_TURNS = 4 };
