@@ -20,14 +20,15 @@
  *                         it will move by itself
  *   select                whatever could wake one of its clauses
  *
- * "Anybody" is each task of the runtime, each plain thread that is not weir's, each runtime besides,
- * a foreign loop that drives this one, an async operation, and a pool at work. To close a channel,
- * to cancel a task, and to end a scope by an error count as help from outside. So a server that
- * waits for clients is no deadlock, and neither are tasks that wait for a thread of yours.
+ * "Anybody" is each task of the runtime, each plain thread that is not weir's, each runtime
+ * besides, a foreign loop that drives this one, an async operation, and a pool at work. To close a
+ * channel, to cancel a task, and to end a scope by an error count as help from outside. So a server
+ * that waits for clients is no deadlock, and neither are tasks that wait for a thread of yours.
  *
  * It is certain when the tasks wait for each other's ends, locks and replies, or when all tasks of
- * the runtime wait, and there is nobody else. Else it rests on who has used the channels so far, and
- * is called probable: a task that was given one of them, and has not used it yet, could still help.
+ * the runtime wait, and there is nobody else. Else it rests on who has used the channels so far,
+ * and is called probable: a task that was given one of them, and has not used it yet, could still
+ * help.
  *
  * Mutex. A task that holds a mutex is parked for longer than mutex_limit_ns, in whatever it is.
  *

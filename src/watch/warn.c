@@ -91,7 +91,7 @@ static void warn_of_operation(struct weir__watchdog *dog, const struct weir__loo
     weir__warn(dog, WEIR_WARNING_OPERATION, text);
 }
 
-/* --- Drains: told when it is known where the last receiver is ---------------------------------- */
+/* --- Drains: told when it is known where the last receiver is --------------------------------- */
 
 static bool was_wanted(const struct weir__look *look, const struct weir_task *task)
 {
@@ -164,7 +164,7 @@ static bool warn_of_drain(struct weir__watchdog *dog, const struct weir__survey 
     return true;
 }
 
-/* --- All of them ------------------------------------------------------------------------------- */
+/* --- All of them ------------------------------------------------------------------------------ */
 
 /* What one look has told, and what the next is to look for. */
 struct telling {

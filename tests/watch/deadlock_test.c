@@ -1,40 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Deadlocks are found, named and told of once; whoever still may move is left in peace. */
-#include "watch/fixture.h"
-
-#include <sys/socket.h>
-
-enum { LOOKS = 12 };
-
-static struct watched watched;
-
-/* Runs body as the root task, with a thread that looks; the options may be changed before. */
-static void play(weir_task_fn *body, void (*change)(struct weir_options *options))
-{
-    struct weir_options options;
-
-    memset(&watched, 0, sizeof watched);
-    options = watch_options(&watched);
-    if (change)
-        change(&options);
-    struct ticker ticker = { .body = body };
-    assert_int_equal(test_run(ticked_root, &ticker, &options), 0);
-}
-
-static void note_users(struct weir_options *options)
-{
-    options->channel_users = true;
-}
-
-static struct weir_scope *make_scope(const char *name)
-{
-    struct weir_scope *scope = NULL;
-
-    CHECK_SAME(weir_scope_create(&scope, WEIR_SCOPE_SUPERVISE,
-                                 &(struct weir_scope_options){ .name = name }),
-               0);
-    return scope;
-}
+/* Deadlocks are found, named and told of once (calm_test.c: who is left in peace). */
+#include "watch/watched.h"
 
 /* --- Two locks in two orders. ----------------------------------------------------------------- */
 
@@ -135,7 +101,7 @@ static void two_locks_in_two_orders(void **state)
     play(ordered_locks, NULL);
 }
 
-/* --- Joins, and who is stuck behind them. ------------------------------------------------------ */
+/* --- Joins, and who is stuck behind them. ----------------------------------------------------- */
 
 struct joins {
     struct weir_task *tasks[2];
@@ -208,7 +174,7 @@ static void joins_of_each_other(void **state)
     play(join_each_other, NULL);
 }
 
-/* --- A pipeline that feeds itself. ------------------------------------------------------------- */
+/* --- A pipeline that feeds itself. ------------------------------------------------------------ */
 
 struct feed {
     struct weir_chan *from, *to;
@@ -287,7 +253,7 @@ static void case_223_a_pipeline_that_feeds_itself(void **state)
     play(feed_with_room, note_users);
 }
 
-/* --- Channels, with users and without. --------------------------------------------------------- */
+/* --- Channels, with users and without. -------------------------------------------------------- */
 
 struct pair {
     struct weir_chan *there, *back;
@@ -473,134 +439,7 @@ static void all_of_a_runtime_waits(void **state)
     play(one_waits, NULL);
 }
 
-/* --- Who may still move. ----------------------------------------------------------------------- */
-
-struct calm {
-    struct weir_scope *scope;
-    struct weir_chan *chan;
-    int sockets[2];
-    atomic_bool over;
-    struct weir_async async;
-    uint64_t value;
-};
-
-static int receive_bytes(void *arg)
-{
-    struct calm *calm = arg;
-    char byte;
-
-    return weir_recv(calm->sockets[0], &byte, 1, 0, WEIR_FOREVER) == 1 ? 0 : -1;
-}
-
-static int receive_late(void *arg)
-{
-    struct calm *calm = arg;
-    uint64_t value;
-
-    return weir_chan_recv(calm->chan, &value, weir_in_seconds(1000)) == 0 ? 0 : -1;
-}
-
-static int pick_with_timer(void *arg)
-{
-    struct calm *calm = arg;
-    uint64_t value;
-    struct weir_clause clauses[] = { weir_clause_recv(calm->chan, &value),
-                                     weir_clause_timer(weir_in_seconds(1000)) };
-
-    return weir_select(clauses, 2, 0, WEIR_FOREVER) == 0 ? 0 : -1;
-}
-
-static int receive_one(void *arg)
-{
-    struct calm *calm = arg;
-    uint64_t value;
-
-    return weir_chan_recv(calm->chan, &value, WEIR_FOREVER);
-}
-
-static int async_done(struct weir_async *async, int result)
-{
-    (void)async;
-    return result;
-}
-
-/* A plain thread, of the program's own: keeps looks coming, and ends it all after some. */
-static void *end_after_looks(void *arg)
-{
-    struct calm *calm = arg;
-    struct weir__watch *watch = weir__watch_use(0);
-    uint64_t looks = 0;
-
-    while (looks < LOOKS) {
-        looks = weir__counter_get(&watch->dog->counters, WEIR_WATCHDOG_LOOKS);
-        usleep(200);
-    }
-    weir__watch_leave(watch);
-    atomic_store(&calm->over, true);
-    for (uint64_t i = 0; i < 4; i++)
-        CHECK_SAME(weir_chan_send(calm->chan, &i, WEIR_FOREVER), 0);
-    CHECK_SAME(send(calm->sockets[1], "x", 1, 0), 1);
-    return NULL;
-}
-
-/* One who waits for a peer, one with a deadline, one with a timer, one for anybody, and an async
- * operation: the root parks, too. */
-static int all_is_well(void *arg)
-{
-    struct calm calm = { .chan = make_chan(0, NULL), .async = { .done = async_done } };
-    pthread_t thread;
-
-    (void)arg;
-    calm.scope = make_scope("calm");
-    CHECK_SAME(socketpair(AF_UNIX, SOCK_STREAM, 0, calm.sockets), 0);
-    weir_task_release(spawn_at(calm.scope, 0, "reader", receive_bytes, &calm));
-    weir_task_release(spawn_at(calm.scope, 1, "late", receive_late, &calm));
-    weir_task_release(spawn_at(calm.scope, 1, "picker", pick_with_timer, &calm));
-    weir_task_release(spawn_at(calm.scope, 0, "any", receive_one, &calm));
-    CHECK_SAME(weir_chan_recv_async(calm.chan, &calm.value, &calm.async, WEIR_FOREVER), 0);
-    CHECK_SAME(pthread_create(&thread, NULL, end_after_looks, &calm), 0);
-    CHECK_SAME(weir_scope_join(calm.scope, WEIR_FOREVER), 0);
-    CHECK_SAME(pthread_join(thread, NULL), 0);
-    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
-    weir_chan_release(calm.chan);
-    weir_close(calm.sockets[0]);
-    weir_close(calm.sockets[1]);
-    return 0;
-}
-
-/* The root alone, for a thread that has not sent yet. */
-static int wait_for_program(void *arg)
-{
-    struct calm calm = { .chan = make_chan(0, NULL) };
-    pthread_t thread;
-    uint64_t value;
-
-    (void)arg;
-    CHECK_SAME(socketpair(AF_UNIX, SOCK_STREAM, 0, calm.sockets), 0);
-    CHECK_SAME(pthread_create(&thread, NULL, end_after_looks, &calm), 0);
-    for (int i = 0; i < 4; i++)
-        CHECK_SAME(weir_chan_recv(calm.chan, &value, WEIR_FOREVER), 0);
-    CHECK_SAME(pthread_join(thread, NULL), 0);
-    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
-    weir_chan_release(calm.chan);
-    weir_close(calm.sockets[0]);
-    weir_close(calm.sockets[1]);
-    return 0;
-}
-
-static void look_always(struct weir_options *options)
-{
-    options->mutex_limit_ns = 1000000 * (int64_t)MS; /* so nothing is ever called quiet */
-}
-
-static void who_may_move_is_left_in_peace(void **state)
-{
-    (void)state;
-    play(all_is_well, look_always);
-    play(wait_for_program, look_always);
-}
-
-/* --- One after the other. ---------------------------------------------------------------------- */
+/* --- One after the other. --------------------------------------------------------------------- */
 
 static int lock_one(void *arg)
 {
@@ -673,48 +512,6 @@ static void each_state_is_told_of_once(void **state)
     play(tell_the_stuck, NULL);
 }
 
-/* --- Off, and at rest. -------------------------------------------------------------------------- */
-
-static void switch_off(struct weir_options *options)
-{
-    options->deadlock_limit_ns = -1;
-}
-
-static int cross_unseen(void *arg)
-{
-    struct weir__runtime *runtime = weir__loop_current->runtime;
-
-    (void)arg;
-    CHECK(weir__watchdog_is_off(runtime));
-    CHECK_SAME(weir__watchdog_tick(runtime, weir_now_ns()), INT64_MAX);
-    CHECK_SAME(read_counter(WEIR_WATCHDOG_LOOKS), 0);
-    return 0;
-}
-
-/* Once nothing has happened for long enough nobody is woken any more. */
-static int rest(void *arg)
-{
-    struct weir__watch *watch = weir__loop_current->runtime->watch;
-    uint64_t looks, turns;
-
-    (void)arg;
-    CHECK_SAME(weir_sleep(weir_in_ms(30)), 0);
-    looks = weir__counter_get(&watch->dog->counters, WEIR_WATCHDOG_LOOKS);
-    turns = read_counter(WEIR_TURNS);
-    CHECK_SAME(weir_sleep(weir_in_ms(200)), 0);
-    /* The root's own wakes are seen, and looked at: six milliseconds' worth; not two hundred. */
-    CHECK(weir__counter_get(&watch->dog->counters, WEIR_WATCHDOG_LOOKS) < looks + 50);
-    CHECK(read_counter(WEIR_TURNS) < turns + 400);
-    return 0;
-}
-
-static void nobody_is_woken_for_nothing(void **state)
-{
-    (void)state;
-    play(cross_unseen, switch_off);
-    play(rest, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -723,9 +520,7 @@ int main(void)
         cmocka_unit_test(case_223_a_pipeline_that_feeds_itself),
         cmocka_unit_test(tasks_wait_over_channels),
         cmocka_unit_test(all_of_a_runtime_waits),
-        cmocka_unit_test(who_may_move_is_left_in_peace),
         cmocka_unit_test(each_state_is_told_of_once),
-        cmocka_unit_test(nobody_is_woken_for_nothing),
     };
 
     return cmocka_run_group_tests(tests, set_stage, NULL);
