@@ -251,7 +251,8 @@ static int serve(void *arg)
     return weir_listener_serve(serving->server->listener, serving->kind->serve, serving->server);
 }
 
-/* Offers so much; all of it is answered, by itself or with a refusal. Whether that says anything. */
+/* Offers so much; all of it is answered, by itself or with a refusal. Returns whether the figures
+ * say anything. */
 static bool offer_once(struct server *server, struct load *load)
 {
     long answered = server->answered, refused = server->refused;
