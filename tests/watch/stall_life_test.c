@@ -52,7 +52,7 @@ static int hog(void *arg)
 
 /* --- Reports ---------------------------------------------------------------------------------- */
 
-/* One stall: reported at the limit and at ten times the limit, counted once, with its whole time. */
+/* One stall: reported at the limit and at ten times that, counted once, with its whole time. */
 static int long_stall(void *arg)
 {
     uint64_t stalls, time_ns;
