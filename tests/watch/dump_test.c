@@ -49,7 +49,12 @@ static int take(void *arg)
 
 static int join_sleeper(void *arg)
 {
-    return weir_join(((struct waiters *)arg)->sleeper, NULL, WEIR_FOREVER);
+    struct waiters *waiters = arg;
+    int error = weir_join(waiters->sleeper, NULL, WEIR_FOREVER);
+
+    if (error == 0)
+        waiters->sleeper = NULL;
+    return error;
 }
 
 static int sleep_long(void *arg)
@@ -114,6 +119,7 @@ static void end_waiters(struct waiters *waiters)
 {
     weir_scope_cancel(waiters->scope);
     CHECK_SAME(weir_scope_join(waiters->scope, WEIR_FOREVER), 0);
+    weir_task_release(waiters->sleeper);
     CHECK_SAME(weir_mutex_unlock(waiters->mutex), 0);
     CHECK_SAME(weir_mutex_destroy(waiters->mutex), 0);
     CHECK_SAME(weir_semaphore_destroy(waiters->permits), 0);
