@@ -11,6 +11,7 @@
 #include <weir/attribute.h>
 #include <weir/base.h>
 #include <weir/breaker.h>
+#include <weir/bucket.h>
 #include <weir/buffer.h>
 #include <weir/call.h>
 #include <weir/chain.h>
@@ -32,6 +33,7 @@
 #include <weir/listener.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
+#include <weir/mutex.h>
 #include <weir/path.h>
 #include <weir/pipeline.h>
 #include <weir/pool.h>
@@ -41,6 +43,7 @@
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/select.h>
+#include <weir/semaphore.h>
 #include <weir/service.h>
 #include <weir/signal.h>
 #include <weir/socket.h>

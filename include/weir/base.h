@@ -59,6 +59,18 @@ enum weir_when_full {
     WEIR_WHEN_FULL_EXPIRE, /* wait in order, at most for the queue's own limit, then -ETIME */
 };
 
+/*
+ * Who goes first where many wait: among the ready, for a thread of a pool, for the right to submit.
+ * Each class gets its share (weir_options.share_latency and those after it), so that none waits for
+ * ever; one that does not use its own leaves it to the others. Children, calls and jobs inherit it.
+ */
+enum weir_priority {
+    WEIR_PRIORITY_NORMAL = 0,
+    WEIR_PRIORITY_LATENCY,    /* short, and somebody waits for it */
+    WEIR_PRIORITY_BACKGROUND, /* whenever there is time, and a little always */
+    WEIR_PRIORITY_COUNT,
+};
+
 /* Where the time of a call goes; what a deadline that passed was spent on. */
 enum weir_phase {
     WEIR_PHASE_NONE,

@@ -54,6 +54,7 @@
 #define WEIR_FLOW_H
 
 #include <weir/breaker.h>
+#include <weir/bucket.h>
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/mix.h>

@@ -129,6 +129,17 @@ struct weir_options {
     unsigned receive_buffer_bytes; /* of one, at least 64; 0: 4 KiB */
     size_t receive_buffers_bytes;  /* of all; 0: 8 MiB */
 
+    /*
+     * Classes of work (enum weir_priority). Ready tasks, and those that wait for the right to one
+     * more disk operation, take turns: in a cycle each class has as many as its share, the most
+     * urgent first; what a class does not use is nobody's. Background work may hold only a part of
+     * the operations in flight (at least one), so that a newcomer soon has one.
+     */
+    unsigned share_latency;      /* at most 255; 0: 8 */
+    unsigned share_normal;       /* at most 255; 0: 4 */
+    unsigned share_background;   /* at most 255; 0: 1 */
+    unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
+
     uint64_t reserved[5]; /* must be zero */
 };
 

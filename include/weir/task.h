@@ -44,7 +44,9 @@ struct weir_spawn_options {
     unsigned loop_index;
     int64_t wait_ns;         /* at the bound on tasks: park so long for room; 0: -EAGAIN at once */
     struct weir_task **task; /* receives a handle, which weir_join or weir_task_release ends */
-    uint64_t reserved[4];    /* must be zero */
+    bool sets_priority;      /* `priority` is the task's; false: its spawner's */
+    enum weir_priority priority;
+    uint64_t reserved[3]; /* must be zero */
 };
 
 WEIR_BEGIN
@@ -94,6 +96,14 @@ WEIR_API struct weir_scope *weir_task_scope(void) WEIR_ANY_THREAD;
 
 /* The index of the calling task's loop, or -ENXIO on a plain thread. */
 WEIR_API int weir_loop_index(void) WEIR_ANY_THREAD;
+
+/*
+ * How urgent what the calling task (or thread) does from here on is: its place among the ready, its
+ * disk operations, pool jobs, and the tasks it spawns. For a request, or for ever.
+ * Returns 0. Errors: -EINVAL no such priority.
+ */
+WEIR_API int weir_set_priority(enum weir_priority priority) WEIR_ANY_THREAD;
+WEIR_API enum weir_priority weir_priority(void) WEIR_ANY_THREAD;
 
 /* Lets the other ready tasks of the loop run. Returns 0, or -ECANCELED. */
 WEIR_API int weir_yield(void) WEIR_ANY_THREAD WEIR_SUSPENDS;

@@ -100,13 +100,14 @@ static bool fall_asleep(struct weir__drive *drive)
     if (weir__ring_has_work(ring))
         weir__ring_poll(ring);
     /* What was reaped may have made somebody ready, or ended the timer just as it was armed. */
-    if (loop->ready.head || drive->timer_ns > until_ns || !weir__mailbox_sleep(&loop->mailbox))
+    if (weir__loop_has_ready(loop) || drive->timer_ns > until_ns ||
+        !weir__mailbox_sleep(&loop->mailbox))
         return false;
     weir__ring_signal(ring, true);
     if (weir__ring_has_work(ring) || ring->stale_flags)
         weir__ring_poll(ring);
-    drive->asleep =
-        !loop->ready.head && drive->timer_ns <= until_ns && !weir__mailbox_has_mail(&loop->mailbox);
+    drive->asleep = !weir__loop_has_ready(loop) && drive->timer_ns <= until_ns &&
+                    !weir__mailbox_has_mail(&loop->mailbox);
     if (drive->asleep)
         weir__counter_add(&loop->counters, WEIR_SLEEPS, 1);
     else
@@ -118,7 +119,7 @@ bool weir__drive_run(struct weir__drive *drive, unsigned round_count)
 {
     for (unsigned round = 0; round < round_count; round++) {
         weir__loop_look(drive->loop);
-        if (drive->loop->ready.head)
+        if (weir__loop_has_ready(drive->loop))
             weir__sched_yield(drive->loop);
         else if (fall_asleep(drive))
             return true;

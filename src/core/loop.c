@@ -115,7 +115,7 @@ static bool settle(struct weir__loop *loop)
         if (!weir__ring_has_work(&loop->ring) && !loop->ring.stale_flags)
             break;
         weir__ring_poll(&loop->ring);
-        if (loop->ready.head)
+        if (weir__loop_has_ready(loop))
             return true;
     }
     waiter = weir__waiter_claim_first(&loop->settling);
@@ -160,8 +160,10 @@ static bool must_look(const struct weir__loop *loop)
 static inline void begin_turn(struct weir__loop *loop)
 {
     weir__counter_add(&loop->counters, WEIR_TURNS, 1);
-    weir__counter_add(&loop->counters, WEIR_SWITCHES, (uint64_t)(WEIR__LOOP_BUDGET - loop->budget));
+    weir__counter_add(&loop->counters, WEIR_SWITCHES,
+                      (uint64_t)(WEIR__LOOP_BUDGET - loop->budget_cut - loop->budget));
     loop->budget = WEIR__LOOP_BUDGET;
+    loop->budget_cut = 0;
     if (weir__mailbox_has_mail(&loop->mailbox))
         drain(loop);
     expire(loop);
@@ -170,7 +172,7 @@ static inline void begin_turn(struct weir__loop *loop)
 void weir__loop_turn(struct weir__loop *loop)
 {
     begin_turn(loop);
-    if (!loop->ready.head)
+    if (!weir__loop_has_ready(loop))
         idle(loop);
     else if (weir__ring_has_work(&loop->ring) || must_look(loop))
         weir__ring_poll(&loop->ring);
@@ -245,8 +247,11 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
         .task_limit = options->tasks_per_loop,
         .spin_max_ns = options->spin_max_ns > 0 ? options->spin_max_ns : 0,
         .now_ns = weir__clock_now(),
+        .shares = weir__shares_of(options),
     };
     weir__queue_init(&loop->ready);
+    for (int i = 0; i < WEIR_PRIORITY_COUNT; i++)
+        weir__queue_init(&loop->classed[i]);
     weir__queue_init(&loop->arrivals);
     weir__queue_init(&loop->callbacks);
     weir__credits_init(&loop->arrivals_credits, &awaits_arrival, options->remote_spawns,
@@ -321,7 +326,7 @@ void weir__loop_term(struct weir__loop *loop)
         WEIR_DIE("%u tasks of loop %u have not ended; join each scope before the root task returns",
                  loop->task_count, loop->index);
     weir__callback_stop(loop);
-    WEIR_ASSERT(loop->ready.head == NULL);
+    WEIR_ASSERT(!weir__loop_has_ready(loop));
     WEIR_ASSERT(loop->wheel.count == 0);
     weir__task_unref(loop->main_task);
     weir__task_drop_cache(loop);

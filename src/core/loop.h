@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "core/credit.h"
 #include "core/mailbox.h"
+#include "core/priority.h"
 #include "core/timer.h"
 #include "fiber/stack.h"
 #include "ring/ring.h"
@@ -26,13 +27,14 @@
 struct weir_task;
 struct weir__io;
 struct weir__net;
-struct weir__pool;
+struct weir_pool;
 struct weir__resolver;
 struct weir__runtime;
 struct weir__waiter;
 
-/* Switches, and calls that did not need to park, before the loop must be turned. */
-enum { WEIR__LOOP_BUDGET = 64 };
+/* Switches, and calls that did not need to park, before the loop must be turned; and as many at
+ * most once a background task has run: those who come meanwhile are soon seen. */
+enum { WEIR__LOOP_BUDGET = 64, WEIR__LOOP_BACKGROUND_BUDGET = 8 };
 
 /* Turns between two readings of the clock while no timer is armed. */
 enum { WEIR__LOOP_CLOCK_TURNS = 4 };
@@ -50,7 +52,11 @@ struct weir__loop {
     /* Who runs. */
     struct weir_task *current;
     int budget;
-    struct weir__queue ready;
+    struct weir__queue ready; /* tasks of normal priority */
+    unsigned classed_count;   /* ready tasks of other priorities: those in `classed` */
+    int budget_cut;           /* what background tasks took from this turn's budget */
+    struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
+    struct weir__shares shares;
     int64_t now_ns; /* read once a turn, or every few without timers; never ahead of the clock */
     struct weir__random random;
 
@@ -108,8 +114,8 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
-    struct weir__pool *pool;     /* for what blocks */
-    struct weir__pool *cpu_pool; /* for long computations */
+    struct weir_pool *pool;     /* for what blocks */
+    struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
     struct weir_report report;
 };
@@ -143,6 +149,12 @@ static inline struct weir__mail *weir__queue_pop(struct weir__queue *queue)
             queue->tail = &queue->head;
     }
     return mail;
+}
+
+/* Whether any task could run. */
+static inline bool weir__loop_has_ready(const struct weir__loop *loop)
+{
+    return loop->ready.head != NULL || loop->classed_count > 0;
 }
 
 /* On the loop's own thread. On failure -errno, and `why` says why; nothing is left behind. */

@@ -6,10 +6,16 @@
 #include "core/loop.h"
 #include "core/task.h"
 
-/* Puts a task, whose wait has been claimed, behind the other ready ones. */
+/* The rare side of the verb below. */
+void weir__sched_ready_classed(struct weir__loop *loop, struct weir_task *task);
+
+/* Puts a task, whose wait has been claimed, behind the other ready ones of its priority. */
 static inline void weir__sched_ready(struct weir__loop *loop, struct weir_task *task)
 {
-    weir__queue_push(&loop->ready, &task->wait.mail);
+    if (WEIR_UNLIKELY(task->inherited.priority != WEIR_PRIORITY_NORMAL))
+        weir__sched_ready_classed(loop, task);
+    else
+        weir__queue_push(&loop->ready, &task->wait.mail);
 }
 
 /* Runs others until somebody makes the caller ready. */

@@ -330,6 +330,8 @@ static int check_options(const struct weir_spawn_options *options)
         return -EINVAL;
     if (options->wait_ns < 0 || options->stack_bytes > WEIR__STACK_BYTES_MAX)
         return -EINVAL;
+    if (options->priority > WEIR_PRIORITY_BACKGROUND)
+        return -EINVAL;
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return -EINVAL;
@@ -344,6 +346,8 @@ static void apply_options(struct weir_task *task, const struct weir_spawn_option
         strcpy(task->name, options->name);
     if (options->stack_bytes)
         task->stack_bytes = options->stack_bytes;
+    if (options->sets_priority)
+        task->inherited.priority = options->priority;
     if (options->task) {
         task->has_handle = true;
         task->released = false;

@@ -8,6 +8,7 @@
 struct weir__inherited {
     struct weir_trace trace;
     int64_t deadline_ns; /* of the call that is being handled; WEIR_FOREVER: none */
+    enum weir_priority priority;
 };
 
 /* Without trace and deadline. */

@@ -13,6 +13,18 @@ static atomic_uint next_home = 1; /* 0 is nobody; any thread, relaxed */
 static const struct weir__reason awaits_submission = { "submission queue",
                                                        WEIR_PHASE_SUBMISSION_QUEUE, NULL };
 
+static void init_credits(struct weir__io *io, const struct weir_options *options)
+{
+    struct weir__shares shares = weir__shares_of(options);
+    size_t part = (size_t)options->submission_limit * options->background_percent / 100;
+
+    for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++) {
+        weir__credits_init(&io->credits[queue], &awaits_submission, options->submission_limit,
+                           options->submission_when_full, options->submission_wait_ns);
+        weir__credits_share(&io->credits[queue], &shares, part);
+    }
+}
+
 int weir__io_init(struct weir__loop *loop)
 {
     const struct weir_options *options = &loop->runtime->options;
@@ -25,9 +37,7 @@ int weir__io_init(struct weir__loop *loop)
         weir__list_init(&io->ops[list]);
     weir__list_init(&io->closers);
     weir__ring_holder_init(&io->holder);
-    for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
-        weir__credits_init(&io->credits[queue], &awaits_submission, options->submission_limit,
-                           options->submission_when_full, options->submission_wait_ns);
+    init_credits(io, options);
     if (!(options->without_features & WEIR_FEATURE_UDP_SEGMENT) && weir__datagram_can_cut())
         loop->ring.features |= WEIR_FEATURE_UDP_SEGMENT;
     loop->io = io;

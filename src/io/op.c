@@ -210,6 +210,7 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
 static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
 {
     struct weir__credits *credits = &loop->io->credits[op->row->class];
+    enum weir_priority class = loop->current->inherited.priority;
     int64_t result;
     int error;
 
@@ -219,7 +220,7 @@ static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
     }
     error = weir__wait_refuse(op->deadline_ns);
     if (error >= 0)
-        error = weir__credits_take(credits, op->deadline_ns);
+        error = weir__credits_take_as(credits, class, op->deadline_ns);
     if (error < 0)
         return error;
     if (op->reason) { /* closed while it waited for its credit */
@@ -228,7 +229,7 @@ static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
         count_route(loop, op, WEIR__ROUTE_RING);
         result = submit(loop, op);
     }
-    weir__credits_give(credits);
+    weir__credits_give_as(credits, class);
     return result;
 }
 
@@ -243,7 +244,7 @@ static int call_op(void *arg)
 
 static int64_t run_on_pool(struct weir__loop *loop, struct weir__op *op)
 {
-    struct weir__pool *pool = loop->runtime->pool;
+    struct weir_pool *pool = loop->runtime->pool;
     int error;
 
     loop->io->pooled_count++;

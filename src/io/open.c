@@ -32,7 +32,7 @@ bool weir__file_is_alone(const struct weir__op *op)
 
     if (op->deadline_ns == WEIR_NOW || weir__pool_is_crowded(loop->runtime->pool))
         return true;
-    return !loop->ready.head && loop->io->pooled_count == 0;
+    return !weir__loop_has_ready(loop) && loop->io->pooled_count == 0;
 }
 
 /* Whether a path is at hand and leads to what opens at once: on a local disk, and not remote,

@@ -52,7 +52,7 @@ struct weir__answer {
 };
 
 struct weir__resolver {
-    struct weir__pool *pool;
+    struct weir_pool *pool;
     size_t answers_max;
     int64_t ttl_ns, negative_ttl_ns; /* negative: nothing is kept */
     pthread_mutex_t mutex;

@@ -10,6 +10,7 @@
 #include "net/resolve.h"
 
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "base/kernel.h"
 #include "base/memory.h"
 #include "core/loop.h"
@@ -190,7 +191,7 @@ static void answered(struct weir__job *job)
     struct weir__wait *wake = NULL, **last = &wake;
     struct weir__waiter *waiter;
 
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     resolver->stats.failed += answer->error < 0;
     resolver->stats.abandoned_now -= answer->abandoned;
     weir__answer_keep(answer, weir__clock_now());
@@ -262,7 +263,7 @@ static int wait_for(struct weir__answer *answer, bool is_new, int64_t deadline_n
     if (is_new)
         weir__pool_post(resolver->pool, &answer->job);
     code = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     if (code < 0)
         weir__list_unlink(&waiter.link);
     if (!answer->known && weir__list_empty(&answer->waiters))
@@ -325,7 +326,7 @@ static int begin_or_join(const struct lookup *lookup, struct weir__answer **answ
     error = weir__pool_start(resolver->pool) < 0 ? -ENOMEM : 0; /* no thread can be had */
     if (error >= 0)
         error = weir__pool_admit(resolver->pool, lookup->deadline_ns);
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     if (error < 0)
         return error;
     *answer = find(lookup);
@@ -344,7 +345,7 @@ static int look_up(const struct lookup *lookup, struct weir_resolved *results, s
     bool is_new = false;
     int result = 0;
 
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     resolver->stats.calls++;
     answer = find(lookup);
     if (!answer || !answer->known)
@@ -360,7 +361,7 @@ static int look_up(const struct lookup *lookup, struct weir_resolved *results, s
 
 static void count_numeric(struct weir__resolver *resolver)
 {
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     resolver->stats.calls++;
     resolver->stats.numeric++;
     pthread_mutex_unlock(&resolver->mutex);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The resolver of a runtime: how it is made, looked at, and left; see resolve.h. */
+#include "base/exempt.h"
 #include "base/memory.h"
 #include "core/loop.h"
 #include "net/answer.h"
@@ -65,7 +66,7 @@ int weir_resolve_forget(void)
     if (!loop)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
     resolver = loop->runtime->resolver;
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     count = forget_all(resolver);
     pthread_mutex_unlock(&resolver->mutex);
     return count;
@@ -81,7 +82,7 @@ int weir_resolve_read_stats(struct weir_resolve_stats *stats)
     if (!loop)
         return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
     resolver = loop->runtime->resolver;
-    pthread_mutex_lock(&resolver->mutex);
+    weir__exempt_lock(&resolver->mutex);
     *stats = resolver->stats;
     pthread_mutex_unlock(&resolver->mutex);
     weir__pool_read_stats(resolver->pool, &stats->pool);

@@ -13,7 +13,7 @@
 #include <errno.h>
 
 /* Takes a job off the queue, for that reason; false when a thread has it. */
-static bool take_back(struct weir__pool *pool, struct weir__job *job, int reason)
+static bool take_back(struct weir_pool *pool, struct weir__job *job, int reason)
 {
     bool queued;
 
@@ -46,7 +46,7 @@ static void leave_queue(struct weir__wait *wait, int reason)
 }
 
 /* An admitted job gets into the queue, and a thread for it is called. */
-static void enqueue(struct weir__pool *pool, struct weir__job *job)
+static void enqueue(struct weir_pool *pool, struct weir__job *job)
 {
     struct weir__pool_help help;
     size_t waiting_count;
@@ -67,7 +67,7 @@ static void enqueue(struct weir__pool *pool, struct weir__job *job)
 static const struct weir__reason awaits_job = { "pool job", WEIR_PHASE_POOL_QUEUE, NULL };
 
 /* From an admitted job to its result. */
-static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park_flags)
+static int run_job(struct weir_pool *pool, struct weir__job *job, unsigned park_flags)
 {
     int code;
 
@@ -82,7 +82,7 @@ static int run_job(struct weir__pool *pool, struct weir__job *job, unsigned park
 }
 
 /* A job that got no credit never was in the queue, but waited for it. */
-static void count_unadmitted(struct weir__pool *pool, int error, int64_t deadline_ns)
+static void count_unadmitted(struct weir_pool *pool, int error, int64_t deadline_ns)
 {
     bool expired = error == -ETIME && deadline_ns <= weir__clock_now();
 
@@ -96,7 +96,7 @@ static void count_unadmitted(struct weir__pool *pool, int error, int64_t deadlin
     pthread_mutex_unlock(&pool->mutex);
 }
 
-int weir__pool_admit(struct weir__pool *pool, int64_t deadline_ns)
+int weir__pool_admit(struct weir_pool *pool, int64_t deadline_ns)
 {
     int error = weir__wait_refuse(deadline_ns);
 
@@ -108,7 +108,7 @@ int weir__pool_admit(struct weir__pool *pool, int64_t deadline_ns)
     return error;
 }
 
-void weir__pool_post(struct weir__pool *pool, struct weir__job *job)
+void weir__pool_post(struct weir_pool *pool, struct weir__job *job)
 {
     job->inherited = &weir__inherited_nothing;
     job->deadline_ns = WEIR_FOREVER;
@@ -120,7 +120,7 @@ bool weir__pool_withdraw(struct weir__job *job)
     return take_back(job->pool, job, -ECANCELED);
 }
 
-int weir__pool_call(struct weir__pool *pool, weir_pool_fn *fn, void *arg, int64_t deadline_ns)
+int weir__pool_call(struct weir_pool *pool, weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 {
     struct weir__job job = { .fn = fn, .arg = arg, .deadline_ns = deadline_ns };
     int error = weir__wait_check();
@@ -134,7 +134,7 @@ int weir__pool_call(struct weir__pool *pool, weir_pool_fn *fn, void *arg, int64_
     return run_job(pool, &job, WEIR__PARK_CANCELLABLE);
 }
 
-int weir__pool_call_release(struct weir__pool *pool, weir_pool_fn *fn, void *arg)
+int weir__pool_call_release(struct weir_pool *pool, weir_pool_fn *fn, void *arg)
 {
     struct weir__job job = {
         .fn = fn,
@@ -172,13 +172,13 @@ int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
     return error < 0 ? error : weir__pool_call(loop->runtime->cpu_pool, fn, arg, deadline_ns);
 }
 
-bool weir__pool_is_crowded(const struct weir__pool *pool)
+bool weir__pool_is_crowded(const struct weir_pool *pool)
 {
     /* relaxed: a hint */
     return atomic_load_explicit(&pool->crowded, memory_order_relaxed);
 }
 
-void weir__pool_read_stats(struct weir__pool *pool, struct weir_pool_stats *stats)
+void weir__pool_read_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
     pthread_mutex_lock(&pool->mutex);
     *stats = pool->stats;
@@ -214,10 +214,10 @@ static const struct weir__reason awaits_place = { "place in the queue of a pool"
                                                   WEIR_PHASE_POOL_QUEUE, NULL };
 
 /* A pool without threads; the caller sets how many there may be, and how they are named. */
-static struct weir__pool *make(unsigned threads_max, unsigned queue_limit,
-                               enum weir_when_full when_full, int64_t wait_ns)
+static struct weir_pool *make(unsigned threads_max, unsigned queue_limit,
+                              enum weir_when_full when_full, int64_t wait_ns)
 {
-    struct weir__pool *pool = weir__memory_zalloc(NULL, sizeof *pool);
+    struct weir_pool *pool = weir__memory_zalloc(NULL, sizeof *pool);
 
     if (!pool)
         return NULL;
@@ -232,10 +232,10 @@ static struct weir__pool *make(unsigned threads_max, unsigned queue_limit,
     return pool;
 }
 
-int weir__pool_create(struct weir__pool **out, const struct weir_options *options)
+int weir__pool_create(struct weir_pool **out, const struct weir_options *options)
 {
-    struct weir__pool *pool = make(options->pool_threads_max, options->pool_queue_limit,
-                                   options->pool_when_full, options->pool_wait_ns);
+    struct weir_pool *pool = make(options->pool_threads_max, options->pool_queue_limit,
+                                  options->pool_when_full, options->pool_wait_ns);
     int error;
 
     if (!pool)
@@ -251,10 +251,10 @@ int weir__pool_create(struct weir__pool **out, const struct weir_options *option
     return error;
 }
 
-int weir__pool_create_cpu(struct weir__pool **out, const struct weir_options *options)
+int weir__pool_create_cpu(struct weir_pool **out, const struct weir_options *options)
 {
-    struct weir__pool *pool = make(options->cpu_threads, options->cpu_queue_limit,
-                                   options->cpu_when_full, options->cpu_wait_ns);
+    struct weir_pool *pool = make(options->cpu_threads, options->cpu_queue_limit,
+                                  options->cpu_when_full, options->cpu_wait_ns);
 
     if (!pool)
         return -ENOMEM;
@@ -264,10 +264,10 @@ int weir__pool_create_cpu(struct weir__pool **out, const struct weir_options *op
     return 0;
 }
 
-int weir__pool_create_resolver(struct weir__pool **out, const struct weir_options *options)
+int weir__pool_create_resolver(struct weir_pool **out, const struct weir_options *options)
 {
-    struct weir__pool *pool = make(options->resolve_threads_max, options->resolve_queue_limit,
-                                   options->resolve_when_full, options->resolve_wait_ns);
+    struct weir_pool *pool = make(options->resolve_threads_max, options->resolve_queue_limit,
+                                  options->resolve_when_full, options->resolve_wait_ns);
 
     if (!pool)
         return -ENOMEM;
@@ -278,7 +278,7 @@ int weir__pool_create_resolver(struct weir__pool **out, const struct weir_option
     return 0;
 }
 
-void weir__pool_free(struct weir__pool *pool)
+void weir__pool_free(struct weir_pool *pool)
 {
     void (*on_end)(void *context) = pool->on_end;
     void *context = pool->context;
@@ -290,13 +290,13 @@ void weir__pool_free(struct weir__pool *pool)
         on_end(context);
 }
 
-void weir__pool_destroy(struct weir__pool *pool)
+void weir__pool_destroy(struct weir_pool *pool)
 {
     weir__pool_stop(pool, false);
     weir__pool_free(pool);
 }
 
-void weir__pool_leave(struct weir__pool *pool, void (*on_end)(void *context), void *context)
+void weir__pool_leave(struct weir_pool *pool, void (*on_end)(void *context), void *context)
 {
     pool->on_end = on_end;
     pool->context = context;

@@ -31,7 +31,7 @@ enum { AWAKE, ASLEEP, WOKEN };
 
 struct weir__pool_thread {
     struct weir__list link; /* in weir__pool.idle, under its mutex */
-    struct weir__pool *pool;
+    struct weir_pool *pool;
     pthread_t handle;
     unsigned number;
     bool coming;                        /* under the mutex: counted in coming_count */
@@ -43,7 +43,7 @@ struct weir__pool_thread {
 };
 
 /* Under the mutex: takes an idle thread off the list; whether it must be woken in the kernel. */
-static bool call_idle(struct weir__pool *pool, struct weir__pool_thread *thread)
+static bool call_idle(struct weir_pool *pool, struct weir__pool_thread *thread)
 {
     weir__list_unlink(&thread->link);
     thread->coming = true;
@@ -58,7 +58,7 @@ static void wake(struct weir__pool_thread *thread)
     syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-struct weir__pool_help weir__pool_find_help(struct weir__pool *pool, int64_t now_ns)
+struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns)
 {
     struct weir__pool_help help = { 0 };
 
@@ -113,7 +113,7 @@ static bool doze(struct weir__pool_thread *self)
 /* Under the mutex: the thread counts no more, and has no use for the pool once it let go. */
 static void end(struct weir__pool_thread *self)
 {
-    struct weir__pool *pool = self->pool;
+    struct weir_pool *pool = self->pool;
 
     weir__list_unlink(&self->link);
     self->ended = true;
@@ -124,7 +124,7 @@ static void end(struct weir__pool_thread *self)
 }
 
 /* Under the mutex: the thread, once among the idle, ends at this time. */
-static int64_t idle_end(const struct weir__pool *pool, int64_t now_ns)
+static int64_t idle_end(const struct weir_pool *pool, int64_t now_ns)
 {
     if (pool->stats.threads <= pool->threads_min)
         return INT64_MAX;
@@ -134,7 +134,7 @@ static int64_t idle_end(const struct weir__pool *pool, int64_t now_ns)
 /* Under the mutex. A thread on its way does not count yet: starting it may fail. */
 static void end_or_stay(struct weir__pool_thread *self)
 {
-    struct weir__pool *pool = self->pool;
+    struct weir_pool *pool = self->pool;
 
     if (pool->stats.threads - pool->coming_count > pool->threads_min)
         end(self);
@@ -145,7 +145,7 @@ static void end_or_stay(struct weir__pool_thread *self)
 /* Until the thread is woken or has ended. */
 static void rest(struct weir__pool_thread *self)
 {
-    struct weir__pool *pool = self->pool;
+    struct weir_pool *pool = self->pool;
 
     while (!self->ended && !doze(self)) {
         pthread_mutex_lock(&pool->mutex);
@@ -158,7 +158,7 @@ static void rest(struct weir__pool_thread *self)
 /* Under the mutex: no job is left for the thread. */
 static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
 {
-    struct weir__pool *pool = self->pool;
+    struct weir_pool *pool = self->pool;
 
     if (pool->stopping) {
         end(self);
@@ -177,7 +177,7 @@ static void count_max(uint64_t *max, uint64_t value)
 }
 
 /* Under the mutex. */
-static void count_done(struct weir__pool *pool, const struct weir__job *job, int64_t now_ns)
+static void count_done(struct weir_pool *pool, const struct weir__job *job, int64_t now_ns)
 {
     struct weir_pool_stats *stats = &pool->stats;
     uint64_t wait_ns, run_ns;
@@ -198,7 +198,7 @@ static void count_done(struct weir__pool *pool, const struct weir__job *job, int
 }
 
 /* The credit first: the task that goes on may need it for its next job. */
-static void hand_back(struct weir__pool *pool, struct weir__job *job)
+static void hand_back(struct weir_pool *pool, struct weir__job *job)
 {
     bool fired;
 
@@ -213,7 +213,7 @@ static void hand_back(struct weir__pool *pool, struct weir__job *job)
 }
 
 /* Under the mutex: the oldest job, or NULL. */
-static struct weir__job *take(struct weir__pool *pool, int64_t now_ns)
+static struct weir__job *take(struct weir_pool *pool, int64_t now_ns)
 {
     struct weir__list *link = weir__list_pop(&pool->jobs);
     struct weir__job *job;
@@ -230,7 +230,7 @@ static struct weir__job *take(struct weir__pool *pool, int64_t now_ns)
 /* Under the mutex: the thread was woken or started, and is here. */
 static void arrive(struct weir__pool_thread *self)
 {
-    struct weir__pool *pool = self->pool;
+    struct weir_pool *pool = self->pool;
 
     self->coming = false;
     pool->coming_count--;
@@ -244,7 +244,7 @@ static void arrive(struct weir__pool_thread *self)
  */
 static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__job *done)
 {
-    struct weir__pool *pool = self->pool;
+    struct weir_pool *pool = self->pool;
     int64_t now_ns = weir__clock_now();
     struct weir__pool_help help;
     struct weir__job *job;
@@ -305,7 +305,7 @@ static void *work(void *arg)
     }
     join(self->previous);
     if (self->is_last) { /* nobody will join it */
-        struct weir__pool *pool = self->pool;
+        struct weir_pool *pool = self->pool;
 
         pthread_detach(self->handle);
         weir__memory_free(self);
@@ -315,7 +315,7 @@ static void *work(void *arg)
 }
 
 /* A thread that is counted already. */
-static int start_thread(struct weir__pool *pool)
+static int start_thread(struct weir_pool *pool)
 {
     struct weir__pool_thread *thread = weir__memory_alloc(NULL, sizeof *thread);
     pthread_t handle;
@@ -336,7 +336,7 @@ static int start_thread(struct weir__pool *pool)
     return error;
 }
 
-void weir__pool_call_help(struct weir__pool *pool, struct weir__pool_help help)
+void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
 {
     if (help.start && start_thread(pool) < 0) {
         /* The threads there are must do; one that became idle meanwhile is called instead. */
@@ -352,7 +352,7 @@ void weir__pool_call_help(struct weir__pool *pool, struct weir__pool_help help)
         wake(help.asleep);
 }
 
-int weir__pool_start(struct weir__pool *pool)
+int weir__pool_start(struct weir_pool *pool)
 {
     bool first;
     int error = 0;
@@ -369,7 +369,7 @@ int weir__pool_start(struct weir__pool *pool)
     return error;
 }
 
-bool weir__pool_stop(struct weir__pool *pool, bool may_leave)
+bool weir__pool_stop(struct weir_pool *pool, bool may_leave)
 {
     struct weir__list *link;
     bool left;

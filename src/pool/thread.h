@@ -45,7 +45,7 @@ struct weir__pool_thread;
  * nobody waits then, and the task that left it behind may be gone. */
 struct weir__job {
     struct weir__list link; /* in weir__pool.jobs; at itself once taken off */
-    struct weir__pool *pool;
+    struct weir_pool *pool;
     struct weir__wait *wait;
     weir_pool_fn *fn;
     void *arg;
@@ -61,7 +61,7 @@ struct weir__job {
     int result; /* what fn returned */
 };
 
-struct weir__pool {
+struct weir_pool {
     /* Constant. */
     const char *name; /* of its threads, before their number */
     unsigned threads_min;
@@ -100,23 +100,23 @@ struct weir__pool_help {
 
 /* Starts the first thread, unless it was started before. Returns 0, -ENOMEM or -errno of
  * pthread_create(3). */
-int weir__pool_start(struct weir__pool *pool);
+int weir__pool_start(struct weir_pool *pool);
 
 /* Ends and joins all threads. With `may_leave` not those that run a job: then it returns false, and
  * the last of them will end the pool. */
-bool weir__pool_stop(struct weir__pool *pool, bool may_leave);
+bool weir__pool_stop(struct weir_pool *pool, bool may_leave);
 
 /* No thread is left: frees the pool, and tells whom it was made for. */
-void weir__pool_free(struct weir__pool *pool);
+void weir__pool_free(struct weir_pool *pool);
 
 /* Under the mutex, after each change that may leave jobs without a thread: who is to come. */
-struct weir__pool_help weir__pool_find_help(struct weir__pool *pool, int64_t now_ns);
+struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns);
 
 /* Outside of the mutex. */
-void weir__pool_call_help(struct weir__pool *pool, struct weir__pool_help help);
+void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help);
 
 /* Under the mutex: how many jobs wait beyond those for whom there is a thread. */
-static inline size_t weir__pool_waiting(const struct weir__pool *pool)
+static inline size_t weir__pool_waiting(const struct weir_pool *pool)
 {
     size_t free_count = pool->threads_max - pool->stats.threads_busy;
 

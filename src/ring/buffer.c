@@ -3,6 +3,7 @@
 #include "ring/buffer.h"
 
 #include "base/assert.h"
+#include "base/exempt.h"
 #include "ring/probe.h"
 
 #include <weir/runtime.h>
@@ -52,7 +53,7 @@ int weir__ring_holder_pin(struct weir__ring_holder *holder, unsigned slot, void 
 {
     int error = 0;
 
-    pthread_mutex_lock(&holder->mutex);
+    weir__exempt_lock(&holder->mutex);
     if (!holder->is_open)
         error = open_holder(holder);
     if (error >= 0)
@@ -63,7 +64,7 @@ int weir__ring_holder_pin(struct weir__ring_holder *holder, unsigned slot, void 
 
 void weir__ring_holder_drop(struct weir__ring_holder *holder, unsigned slot)
 {
-    pthread_mutex_lock(&holder->mutex);
+    weir__exempt_lock(&holder->mutex);
     WEIR_ASSERT(update(&holder->uring, slot, NULL, 0) == 0);
     pthread_mutex_unlock(&holder->mutex);
 }

@@ -9,6 +9,7 @@
 #include "ring/ring.h"
 
 #include "base/assert.h"
+#include "base/exempt.h"
 #include "ring/probe.h"
 
 #include <weir/runtime.h>
@@ -225,6 +226,7 @@ static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_
 
     if (wait_count && (ring->features & WEIR_FEATURE_NO_IOWAIT))
         flags |= WEIR__ENTER_NO_IOWAIT;
+    weir__exempt_open();
     if (wait_count && timeout_ns != INT64_MAX) {
         timeout.tv_sec = timeout_ns / NS_PER_SECOND;
         timeout.tv_nsec = timeout_ns % NS_PER_SECOND;
@@ -235,6 +237,7 @@ static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_
         result = io_uring_enter2((unsigned)uring->enter_ring_fd, pending, wait_count, flags, NULL,
                                  _NSIG / 8);
     }
+    weir__exempt_shut();
     check_enter(result);
     weir__counter_add(ring->counters, WEIR_RING_ENTERS, 1);
     taken = pending - unsubmitted(uring);
@@ -290,14 +293,16 @@ void weir__ring_doorbell(struct weir__ring *ring)
         .opcode = IORING_OP_MSG_RING,
         .fd = ring->uring.ring_fd,
     };
-    int error;
+    int error = 0;
 
+    weir__exempt_open();
     if (ring->doorbell_fd >= 0) {
         eventfd_write(ring->doorbell_fd, 1);
-        return;
+    } else {
+        do {
+            error = io_uring_register((unsigned)-1, WEIR__REGISTER_SEND_MSG_RING, &sqe, 1);
+        } while (error == -EAGAIN || error == -ENOMEM);
     }
-    do {
-        error = io_uring_register((unsigned)-1, WEIR__REGISTER_SEND_MSG_RING, &sqe, 1);
-    } while (error == -EAGAIN || error == -ENOMEM);
+    weir__exempt_shut();
     WEIR_ASSERT(error >= 0); /* or a wake would be lost */
 }

@@ -56,6 +56,10 @@ static const struct row {
     { FIELD(resolve_negative_ttl_ns), KIND_INT64, 2000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
+    { FIELD(share_latency), KIND_UNSIGNED, 8, 1, 255 },
+    { FIELD(share_normal), KIND_UNSIGNED, 4, 1, 255 },
+    { FIELD(share_background), KIND_UNSIGNED, 1, 1, 255 },
+    { FIELD(background_percent), KIND_UNSIGNED, 25, 1, 100 },
 };
 
 static int64_t get(const struct weir_options *options, const struct row *row)

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -71,7 +72,7 @@ static int try_and_wait(void *arg)
     CHECK_EQUAL(weir__credits_take(&credits, 1), -ETIME);
     CHECK_EQUAL(weir__credits_take(&credits, weir_in_us(50)), -ETIME);
     CHECK_EQUAL(credits.waited_count, 1);
-    CHECK(weir__list_empty(&credits.waiters));
+    CHECK_EQUAL(credits.waiting, 0);
     CHECK_EQUAL(credits.used, LIMIT);
     CHECK_EQUAL(credits.used_max, LIMIT);
     for (int i = 0; i < LIMIT; i++)
@@ -141,6 +142,111 @@ static void test_credits_go_to_the_oldest_waiter(void **state)
     assert_int_equal(test_run(queue_up, NULL, &two_loops), 0);
 }
 
+/* --- Classes. --------------------------------------------------------------------------------- */
+
+enum { OF_EACH = 14, BACKGROUND_LIMIT = 2 };
+
+static char turns[3 * OF_EACH + 1];
+static size_t turn_count;
+static bool keep;
+
+static int take_in_turn(void *arg)
+{
+    enum weir_priority class = *(const enum weir_priority *)arg;
+    int error = weir__credits_take_as(&credits, class, WEIR_FOREVER);
+
+    turns[turn_count++] = "NLB"[class];
+    if (error >= 0 && !keep)
+        weir__credits_give_as(&credits, class);
+    return error;
+}
+
+static enum weir_priority classes[] = { WEIR_PRIORITY_BACKGROUND, WEIR_PRIORITY_NORMAL,
+                                        WEIR_PRIORITY_LATENCY };
+
+/* All credits are taken by normal work, and so many of each class wait. */
+static struct weir_scope *crowd(int of_each)
+{
+    struct weir_scope *scope;
+
+    turn_count = 0;
+    weir__credits_init(&credits, &test_reason, LIMIT, WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_share(&credits, &weir__shares_standard, BACKGROUND_LIMIT);
+    take_all();
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL), 0);
+    for (int i = 0; i < 3 * of_each; i++)
+        CHECK_EQUAL(weir_spawn(scope, take_in_turn, &classes[i % 3], NULL), 0);
+    while (credits.waiting < (size_t)(3 * of_each))
+        CHECK_EQUAL(weir_yield(), 0);
+    return scope;
+}
+
+static int share_out(void *arg)
+{
+    struct weir_scope *scope = crowd(OF_EACH);
+
+    (void)arg;
+    keep = false;
+    weir__credits_give(&credits);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    CHECK_EQUAL(strcmp(turns, "LLLLLLLLNNNNB"
+                              "LLLLLLNNNNB"
+                              "NNNNB"
+                              "NNB"
+                              "BBBBBBBBBB"),
+                0);
+    CHECK_EQUAL(credits.waiting_max, 3 * OF_EACH);
+    CHECK_EQUAL(credits.waited_count, 3 * OF_EACH);
+    CHECK(credits.wait_max_ns > 0);
+    CHECK(credits.wait_max_ns <= credits.wait_ns);
+    CHECK_EQUAL(credits.background_used, 0);
+    CHECK_EQUAL(credits.used, LIMIT - 1);
+    return 0;
+}
+
+static void test_credits_are_shared_out(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(share_out, NULL, &(struct weir_options){ .loop_count = 1 }), 0);
+}
+
+/* Background has its part and no more; a newcomer of another class finds one. */
+static int keep_a_part(void *arg)
+{
+    struct weir_scope *scope = crowd(0);
+
+    (void)arg;
+    keep = true;
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(weir_spawn(scope, take_in_turn, &classes[0], NULL), 0);
+    while (credits.waiting < 3)
+        CHECK_EQUAL(weir_yield(), 0);
+    for (int i = 0; i < LIMIT; i++)
+        weir__credits_give(&credits);
+    while (turn_count < BACKGROUND_LIMIT)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(credits.used, BACKGROUND_LIMIT);
+    CHECK_EQUAL(credits.waiting, 1);
+    CHECK_EQUAL(weir__credits_take_as(&credits, WEIR_PRIORITY_BACKGROUND, WEIR_NOW), -EAGAIN);
+    CHECK_EQUAL(weir__credits_take_as(&credits, WEIR_PRIORITY_LATENCY, WEIR_NOW), 0);
+    weir__credits_give_as(&credits, WEIR_PRIORITY_LATENCY);
+    CHECK_EQUAL(credits.waiting, 1); /* that one was not for background */
+    weir__credits_give_as(&credits, WEIR_PRIORITY_BACKGROUND);
+    CHECK_EQUAL(credits.background_used, BACKGROUND_LIMIT);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    for (int i = 0; i < BACKGROUND_LIMIT; i++)
+        weir__credits_give_as(&credits, WEIR_PRIORITY_BACKGROUND);
+    CHECK_EQUAL(credits.used, 0);
+    CHECK_EQUAL(credits.background_used, 0);
+    return 0;
+}
+
+static void test_background_has_a_part(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(keep_a_part, NULL, &(struct weir_options){ .loop_count = 1 }), 0);
+}
+
 /* --- Under contention. ------------------------------------------------------------------------ */
 
 static _Atomic long holders;
@@ -204,7 +310,7 @@ static void test_never_more_than_the_limit(void **state)
     test_carry_out();
     assert_int_equal(credits.used, 0);
     assert_int_equal(credits.used_max, LIMIT);
-    assert_true(weir__list_empty(&credits.waiters));
+    assert_int_equal(credits.waiting, 0);
 }
 
 int main(void)
@@ -212,6 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_policy),
         cmocka_unit_test(test_credits_go_to_the_oldest_waiter),
+        cmocka_unit_test(test_credits_are_shared_out),
+        cmocka_unit_test(test_background_has_a_part),
         cmocka_unit_test(test_never_more_than_the_limit),
     };
 

@@ -104,7 +104,7 @@ static int misuse(void *arg)
     struct weir_scope *scope = weir_task_scope();
     struct weir_spawn_options cases[] = {
         { .size = 3 },     { .place = WEIR_PLACE_LOOP + 1 }, { .stack_bytes = SIZE_MAX },
-        { .wait_ns = -1 }, { .reserved = { [3] = 1 } },
+        { .wait_ns = -1 }, { .reserved = { [2] = 1 } },
     };
 
     (void)arg;

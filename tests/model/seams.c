@@ -41,6 +41,14 @@ void weir__sched_park(struct weir__loop *loop)
     machine_stop(AT_PARK, NULL, 0);
 }
 
+/* All of the machine's tasks are of normal priority. */
+void weir__sched_ready_classed(struct weir__loop *loop, struct weir_task *task)
+{
+    (void)loop;
+    (void)task;
+    machine_fail("a task of another priority is ready");
+}
+
 /* After each call that did not park: the budget may be spent by then, or not. */
 void weir__sched_yield(struct weir__loop *loop)
 {

@@ -41,6 +41,10 @@ static void test_zero_means_default(void **state)
     assert_int_equal(options.pool_queue_limit, 1024);
     assert_int_equal(options.cpu_threads, 4);
     assert_int_equal(options.cpu_queue_limit, 1024);
+    assert_int_equal(options.share_latency, 8);
+    assert_int_equal(options.share_normal, 4);
+    assert_int_equal(options.share_background, 1);
+    assert_int_equal(options.background_percent, 25);
     assert_int_equal(options.resolve_threads_max, 8);
     assert_int_equal(options.resolve_answers, 1024);
     assert_true(options.resolve_ttl_ns == 60 * INT64_C(1000000000));
@@ -123,6 +127,10 @@ static const struct {
     { "napi_busy_poll_ns", { .napi_busy_poll_ns = INT64_C(1000000001) } },
     { "prefault_stacks", { .prefault_stacks = (1 << 26) + 1 } },
     { "prefault_stacks", { .prefault_stacks = 9, .tasks_per_loop = 8 } },
+    { "share_latency", { .share_latency = 256 } },
+    { "share_normal", { .share_normal = 256 } },
+    { "share_background", { .share_background = 256 } },
+    { "background_percent", { .background_percent = 101 } },
     { "reserved", { .reserved = { [4] = 1 } } },
 };
 

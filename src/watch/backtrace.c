@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* Walking a stack; see backtrace.h. */
+#include "watch/backtrace.h"
+
+#include "core/loop.h"
+#include "core/task.h"
+#include "watch/cfi.h"
+#include "watch/object.h"
+
+#include <pthread.h>
+
+enum { SEARCH_MAX = 1 << 16 }; /* words of a stack that are searched for a frame pointer */
+
+static __thread struct weir__stack_bounds own_stack __attribute__((tls_model("initial-exec")));
+
+void weir__backtrace_enter(void)
+{
+    pthread_attr_t attributes;
+    void *base;
+    size_t bytes;
+
+    weir__object_refresh();
+    if (own_stack.high || pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &base, &bytes) == 0)
+        own_stack =
+            (struct weir__stack_bounds){ .low = (uintptr_t)base, .high = (uintptr_t)base + bytes };
+    pthread_attr_destroy(&attributes);
+}
+
+struct weir__stack_bounds weir__backtrace_thread_stack(void)
+{
+    return own_stack;
+}
+
+/* Finds the frame below which the stack lies free, and its caller: a saved frame pointer, which
+ * leads upwards, and above it an address that some call returns to. */
+static bool is_frame(uintptr_t place, const struct weir__stack_bounds *bounds, uintptr_t *target)
+{
+    uintptr_t saved = 0, back = 0;
+    struct weir__object object;
+
+    if (!weir__frame_read(bounds, place, &saved) ||
+        !weir__frame_read(bounds, place + sizeof saved, &back))
+        return false;
+    if (saved <= place || saved >= bounds->high || saved % sizeof saved)
+        return false;
+    back = weir__registers_strip(back);
+    return weir__object_find(back - 1, &object) && back - WEIR__CALL_BYTES_MAX >= object.code_low &&
+           weir__registers_call_before((const uint8_t *)back - WEIR__CALL_BYTES_MAX, back, target);
+}
+
+/*
+ * The frame pointer of a frame that has one, though nobody knows it. Leftovers of earlier calls
+ * look like frames, too: one whose call leads to this very function is preferred; else the first.
+ */
+static bool search_frame_pointer(struct weir__frame_state *frame,
+                                 const struct weir__stack_bounds *bounds)
+{
+    uintptr_t sp = frame->registers[WEIR__REGISTER_STACK], first = 0;
+    uintptr_t function = weir__cfi_function(weir__frame_place(frame));
+
+    for (uintptr_t word = 0; word < SEARCH_MAX; word++) {
+        uintptr_t place = sp + word * sizeof word, target;
+
+        if (place >= bounds->high)
+            break;
+        if (!is_frame(place, bounds, &target))
+            continue;
+        if (!first)
+            first = place;
+        if (target == function) {
+            first = place;
+            break;
+        }
+    }
+    if (first)
+        weir__frame_set(frame, WEIR__REGISTER_FRAME, first);
+    return first != 0;
+}
+
+/* Where the return address was never saved either, the one beside the frame pointer is the caller's
+ * caller: one frame is left out. */
+static enum weir__cfi_end step_over(struct weir__frame_state *frame,
+                                    const struct weir__stack_bounds *bounds)
+{
+    struct weir__frame_state caller = { .returned = true };
+    uintptr_t place = frame->registers[WEIR__REGISTER_FRAME], saved, back;
+
+    if (!weir__frame_read(bounds, place, &saved) ||
+        !weir__frame_read(bounds, place + sizeof saved, &back))
+        return WEIR__CFI_LOST;
+    caller.ip = weir__registers_strip(back);
+    weir__frame_set(&caller, WEIR__REGISTER_FRAME, saved);
+    weir__frame_set(&caller, WEIR__REGISTER_STACK, place + 2 * sizeof saved);
+    *frame = caller;
+    return WEIR__CFI_STEPPED;
+}
+
+static enum weir__cfi_end step_by_guess(struct weir__frame_state *frame,
+                                        const struct weir__stack_bounds *bounds)
+{
+    enum weir__cfi_end end = WEIR__CFI_LOST;
+
+    if (search_frame_pointer(frame, bounds))
+        end = weir__cfi_step(frame, bounds);
+    return end == WEIR__CFI_UNKNOWN ? step_over(frame, bounds) : end;
+}
+
+/* `sure_count` NULL: no guesses. */
+static size_t walk(struct weir__frame_state frame, const struct weir__stack_bounds *bounds,
+                   void **addresses, size_t max, size_t *sure_count)
+{
+    enum weir__cfi_end end = WEIR__CFI_STEPPED;
+    size_t count = 0, sure = max;
+
+    while (count < max) {
+        uintptr_t sp = frame.registers[WEIR__REGISTER_STACK];
+
+        addresses[count++] = (void *)weir__frame_place(&frame);
+        end = weir__cfi_step(&frame, bounds);
+        if (end == WEIR__CFI_UNKNOWN && sure_count) {
+            sure = sure < count ? sure : count;
+            end = step_by_guess(&frame, bounds);
+        }
+        /* Callers lie higher; of the first frame, a leaf's, as high. */
+        if (end != WEIR__CFI_STEPPED || frame.registers[WEIR__REGISTER_STACK] < sp + (count > 1))
+            break;
+    }
+    if (sure_count)
+        *sure_count = sure < count ? sure : count;
+    return count;
+}
+
+size_t weir__backtrace_walk(const struct weir__frame_state *start,
+                            const struct weir__stack_bounds *bounds, void **addresses, size_t max)
+{
+    return walk(*start, bounds, addresses, max, NULL);
+}
+
+static struct weir__stack_bounds bounds_of_task(const struct weir_task *task)
+{
+    uintptr_t low = (uintptr_t)task->stack->base;
+
+    return (struct weir__stack_bounds){ .low = low, .high = low + task->stack->bytes };
+}
+
+/* The stack that `sp` is on: the running task's, or the thread's own; empty when it is neither. */
+static struct weir__stack_bounds bounds_of(uintptr_t sp)
+{
+    const struct weir__loop *loop = weir__loop_current;
+    const struct weir_task *task = loop ? loop->current : NULL;
+
+    if (task && task->stack) {
+        struct weir__stack_bounds bounds = bounds_of_task(task);
+
+        if (sp >= bounds.low && sp <= bounds.high)
+            return bounds;
+    }
+    if (sp >= own_stack.low && sp <= own_stack.high)
+        return own_stack;
+    return (struct weir__stack_bounds){ 0 };
+}
+
+size_t weir__backtrace_of_context(const void *ucontext, void **addresses, size_t max)
+{
+    struct weir__frame_state frame = { .known = WEIR__REGISTERS_ALL };
+    struct weir__stack_bounds bounds;
+
+    frame.ip = weir__registers_of_context(ucontext, frame.registers);
+    bounds = bounds_of(frame.registers[WEIR__REGISTER_STACK]);
+    return walk(frame, &bounds, addresses, max, NULL);
+}
+
+size_t weir__backtrace_of_task(const struct weir_task *parked, void **addresses, size_t max)
+{
+    struct weir__frame_state frame = { .returned = true, .known = WEIR__REGISTERS_KEPT };
+    struct weir__stack_bounds bounds;
+
+    if (!parked->stack || parked == parked->wait.loop->current)
+        return 0;
+    bounds = bounds_of_task(parked);
+    frame.ip = weir__registers_of_fiber(parked->fiber.sp, frame.registers);
+    return walk(frame, &bounds, addresses, max, NULL);
+}
+
+size_t weir__backtrace_of_sleeper(uintptr_t ip, uintptr_t sp,
+                                  const struct weir__stack_bounds *bounds, void **addresses,
+                                  size_t max, size_t *sure_count)
+{
+    struct weir__frame_state frame = { .ip = ip };
+
+    weir__frame_set(&frame, WEIR__REGISTER_STACK, sp);
+    return walk(frame, bounds, addresses, max, sure_count);
+}
