@@ -24,7 +24,7 @@ int gallery_descriptor(void);
 /* Parks until something was reported. */
 int gallery_await(void);
 
-/* Waits for an answer on a blocking descriptor, as many a library does. */
-long gallery_query(int fd);
+/* Notes that something was reported, and prints it. Any thread. */
+void gallery_report(const char *text);
 
 #endif

@@ -42,3 +42,41 @@ static int produce(void *arg)
             return 0;
     return weir_chan_close(line->orders, 0);
 }
+
+/* Until the line is reported, or has ended. */
+static int run_line(bool has_deadline)
+{
+    struct line line = { .has_deadline = has_deadline };
+    const struct weir_chan_options options = { .name = "orders" };
+    const struct weir_spawn_options named = { .name = "drain" };
+    struct weir_scope *scope;
+    int error;
+
+    if (weir_chan_create(&line.orders, sizeof(int), CAPACITY, &options) < 0 ||
+        weir_chan_create(&line.bank, sizeof(int), 0, NULL) < 0 ||
+        weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, NULL) < 0)
+        return -1;
+    error = weir_spawn(scope, drain, &line, &named);
+    if (error >= 0)
+        error = weir_spawn(scope, produce, &line, NULL);
+    if (error >= 0 && !has_deadline)
+        error = gallery_await();
+    if (error < 0 || !has_deadline)
+        weir_scope_cancel(scope);
+    weir_scope_join(scope, WEIR_FOREVER);
+    weir_chan_release(line.orders);
+    weir_chan_release(line.bank);
+    return error;
+}
+
+int wrong(void *arg)
+{
+    (void)arg;
+    return run_line(false);
+}
+
+int repaired(void *arg)
+{
+    (void)arg;
+    return run_line(true);
+}
