@@ -31,6 +31,7 @@
 #include <weir/flow.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
+#include <weir/local.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/mutex.h>

@@ -8,10 +8,10 @@
  * where they are, in the caller's hands, and are the handler's from the moment it takes the call to
  * its reply. Nothing is allocated for a call.
  *
- * What travels down: the trace (weir/trace.h); the deadline, the earliest of all on the way; a
- * cancel. As long as no server has taken the call, a deadline or a cancel withdraws it. After that
- * the handler's task is cancelled, and the caller waits until it has finished: a handler that
- * succeeds after all is a success.
+ * What travels down: the trace (weir/trace.h) and the task-local values (weir/local.h); the
+ * deadline, the earliest of all on the way; a cancel. As long as no server has taken the call, a
+ * deadline or a cancel withdraws it. After that the handler's task is cancelled, and the caller
+ * waits until it has finished: a handler that succeeds after all is a success.
  *
  * What travels up: the result, a number >= 0 or an error, as it is; and where the error began
  * (struct weir_call_failure). -ECANCELED only ever means that the caller itself was cancelled: a
@@ -84,10 +84,6 @@ WEIR_API WEIR_MUST_CHECK int weir_call(struct weir_chan *port, const void *reque
                                        struct weir_call_failure *failure,
                                        int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
-/* The deadline of the call that the calling task works for, if only as a child of its handler;
- * WEIR_FOREVER when there is none. Calls keep it by themselves. */
-WEIR_API int64_t weir_call_deadline_ns(void) WEIR_ANY_THREAD;
-
 /*
  * Serves a port: a task of `scope`, on the caller's loop, takes calls and runs handler(request,
  * response, context) for each, in a task of its own that the caller's cancel or deadline cancels.
@@ -148,8 +144,9 @@ WEIR_API WEIR_MUST_CHECK int weir_each(struct weir_chan *input, struct weir_chan
 
 /*
  * Fire and forget: as weir_spawn, into a scope that somebody answers for, which has a name and a
- * limit (weir_scope_options). The task keeps the trace; the deadline of the call that the caller
- * handles, and the end of the caller, are not its business.
+ * limit (weir_scope_options). The task keeps the trace and the task-local values; the deadline
+ * above the caller (weir_deadline_ns), its cancel and its end are not its business: those of the
+ * scope it goes into are.
  * Errors: those of weir_spawn, -EAGAIN at the scope's limit; -EINVAL the scope has no name or no
  * limit.
  */

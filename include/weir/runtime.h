@@ -29,6 +29,11 @@ struct weir_failure {
     const char *scope_name;
     int error;           /* what the task returned, negative */
     unsigned loop_index; /* its home */
+    /* The place in the code where it was spawned, as a return address: for addr2line(1), which
+     * wants the instruction before it. NULL: by the runtime itself. */
+    const void *spawned_at;
+    int64_t age_ns; /* since then */
+    uint64_t reserved[4];
 };
 
 /* Optional kernel features, to be masked by weir_options.without_features (and so tested). */
@@ -139,6 +144,11 @@ struct weir_options {
     unsigned share_normal;       /* at most 255; 0: 4 */
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
+
+    /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
+    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
+    unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
 
     uint64_t reserved[5]; /* must be zero */
 };

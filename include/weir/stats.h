@@ -62,6 +62,19 @@ enum weir_counter {
     WEIR_RECEIVE_BUFFERS_MISSING, /* -ENOBUFS: bytes came, and no buffer was left */
     WEIR_STREAMS_STARVED,         /* reads that found none, and used memory of their own */
 
+    /* Deadlines that passed, by what they were spent on; see weir_expired_phase. Waits of the
+     * runtime's own within a call (between two tries, say) count too. */
+    WEIR_EXPIRED_BEFORE, /* had passed before the caller last parked */
+    WEIR_EXPIRED_TASK,
+    WEIR_EXPIRED_TIMER, /* the caller had slept too long before */
+    WEIR_EXPIRED_READY_QUEUE,
+    WEIR_EXPIRED_SPAWN_QUEUE,
+    WEIR_EXPIRED_SUBMISSION_QUEUE,
+    WEIR_EXPIRED_POOL_QUEUE,
+    WEIR_EXPIRED_POOL,
+    WEIR_EXPIRED_DEVICE,
+    WEIR_EXPIRED_PEER,
+
     WEIR_COUNTER_COUNT,
 };
 
@@ -71,16 +84,37 @@ struct weir_op_stats {
     uint64_t inline_count;
     uint64_t ring_count;
     uint64_t pool_count;
-    uint64_t failed_count;    /* ended with an error, cancel and deadline included */
-    uint64_t cancelled_count; /* ended by a cancel */
-    uint64_t expired_count;   /* ended by their deadline */
-    uint64_t missed_count;    /* tries of the page cache that found not all; hits are inline */
-    uint64_t refused_count;   /* direct I/O that the ring refused, and the pool did */
-    uint64_t rerouted_count;  /* direct I/O that the pool got at once: too many were refused */
-    uint64_t reserved[4];
+    uint64_t failed_count;         /* ended with an error, cancel and deadline included */
+    uint64_t cancelled_count;      /* ended by a cancel */
+    uint64_t expired_count;        /* ended by their deadline */
+    uint64_t missed_count;         /* tries of the page cache that found not all; hits are inline */
+    uint64_t refused_count;        /* direct I/O that the ring refused, and the pool did */
+    uint64_t rerouted_count;       /* direct I/O that the pool got at once: too many were refused */
+    uint64_t expired_queued_count; /* of those expired: waiting for a credit, or for the pool */
+    uint64_t expired_ready_count;  /* of those expired: their loop was busy */
+    uint64_t reserved[2];
 };
 
 WEIR_BEGIN
+
+/*
+ * What the deadline of the calling task's last call that returned -ETIME was spent on.
+ *
+ * Parked when it passed: on what the call waited for then. But if the loop was busy for the larger
+ * part of the time between park and deadline (it had last looked at its timers before the middle of
+ * it, and did not sleep since), WEIR_PHASE_READY_QUEUE: the loop came too late to everything.
+ *
+ * Passed already when the call began: WEIR_PHASE_READY_QUEUE if the task was ready by then and had
+ * not got its turn; else what its wait before this call was for; WEIR_PHASE_NONE if the deadline
+ * had passed before that wait, too.
+ *
+ * Times are those of the loop's reading of the clock, once a turn. WEIR_PHASE_NONE without such a
+ * call, and on a plain thread.
+ */
+WEIR_API enum weir_phase weir_expired_phase(void) WEIR_ANY_THREAD;
+
+/* "device" and so on; NULL when there is no such phase. */
+WEIR_API const char *weir_phase_name(enum weir_phase phase) WEIR_ANY_THREAD;
 
 /*
  * Adds up the counters of all loops of the calling task's runtime; `count` says how many entries

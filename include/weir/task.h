@@ -42,7 +42,8 @@ struct weir_spawn_options {
     size_t stack_bytes;
     enum weir_place place;
     unsigned loop_index;
-    int64_t wait_ns;         /* at the bound on tasks: park so long for room; 0: -EAGAIN at once */
+    int64_t wait_ns; /* at a bound on tasks, the loop's or the scope's: park so long for room; 0:
+                        -EAGAIN at once */
     struct weir_task **task; /* receives a handle, which weir_join or weir_task_release ends */
     bool sets_priority;      /* `priority` is the task's; false: its spawner's */
     enum weir_priority priority;
@@ -115,8 +116,17 @@ WEIR_API int weir_sleep(int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
 WEIR_API bool weir_cancelled(void) WEIR_ANY_THREAD;
 
 /*
- * Between enter and leave the calling task is not interrupted, so that clean-up can talk to
- * channels and sockets. Nests; a cancel that came meanwhile takes effect after the last leave.
+ * The earliest deadline above the calling task (or job): of its scope, of those around it, of the
+ * call that it works for, if only as a child of the handler. WEIR_FOREVER: none, or a shield.
+ * Scopes and calls keep it by themselves: it is for work that asks whether it pays to begin.
+ */
+WEIR_API int64_t weir_deadline_ns(void) WEIR_ANY_THREAD;
+
+/*
+ * Between enter and leave neither cancel nor deadline from above reaches the calling task, so that
+ * clean-up can talk to channels and sockets, call, spawn and join. The deadlines of its own calls
+ * hold as ever. Nests; what came meanwhile takes effect after the last leave, and reaches the
+ * task's scopes then. A task may not end under its shield.
  */
 WEIR_API void weir_shield_enter(void);
 WEIR_API void weir_shield_leave(void);

@@ -47,6 +47,16 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_BUFFER_BYTES_NOW] = "buffer_bytes_now",
     [WEIR_OPS_REFUSED] = "ops_refused",
     [WEIR_OPS_REROUTED] = "ops_rerouted",
+    [WEIR_EXPIRED_BEFORE] = "expired_before",
+    [WEIR_EXPIRED_TASK] = "expired_task",
+    [WEIR_EXPIRED_TIMER] = "expired_timer",
+    [WEIR_EXPIRED_READY_QUEUE] = "expired_ready_queue",
+    [WEIR_EXPIRED_SPAWN_QUEUE] = "expired_spawn_queue",
+    [WEIR_EXPIRED_SUBMISSION_QUEUE] = "expired_submission_queue",
+    [WEIR_EXPIRED_POOL_QUEUE] = "expired_pool_queue",
+    [WEIR_EXPIRED_POOL] = "expired_pool",
+    [WEIR_EXPIRED_DEVICE] = "expired_device",
+    [WEIR_EXPIRED_PEER] = "expired_peer",
 };
 
 const char *weir_counter_name(int counter)

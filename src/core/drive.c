@@ -62,6 +62,7 @@ void weir__drive_wake(struct weir__drive *drive)
     weir__mailbox_wake(&drive->loop->mailbox);
     eventfd_read(drive->event_fd, &count); /* also when nobody has written: it does not wait */
     drive->loop->now_ns = weir__clock_now();
+    drive->loop->looked_ns = drive->loop->now_ns;
     drive->asleep = false;
 }
 

@@ -12,15 +12,31 @@
 #include "core/scope.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+
+enum { PLACE_BYTES = 128, NS_PER_MS = 1000000 };
+
+static void format_address(const void *return_address, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%p", return_address);
+}
+
+weir__place_format_fn *_Atomic weir__join_format_place = format_address;
 
 static void print_failure(const struct weir_failure *failure)
 {
+    char place[PLACE_BYTES] = "the runtime";
+
+    if (failure->spawned_at)
+        /* relaxed: code is constant */
+        atomic_load_explicit(&weir__join_format_place, memory_order_relaxed)(failure->spawned_at,
+                                                                             place, sizeof place);
     fprintf(stderr,
-            "weir: task \"%s\" of scope \"%s\" on loop %u failed with %s (%d) and nobody joined "
-            "it; join it, or set on_failure\n",
-            failure->task_name, failure->scope_name, failure->loop_index,
-            weir_error_name(failure->error), failure->error);
+            "weir: task \"%s\" of scope \"%s\" on loop %u, spawned by %s %" PRId64
+            " ms ago, failed with %s (%d) and nobody joined it; join it, or set on_failure\n",
+            failure->task_name, failure->scope_name, failure->loop_index, place,
+            failure->age_ns / NS_PER_MS, weir_error_name(failure->error), failure->error);
 }
 
 static void tell(const struct weir_failure *failure,
@@ -42,6 +58,8 @@ static void report(const struct weir_task *task, const char *scope_name,
         .scope_name = scope_name,
         .error = task->result,
         .loop_index = task->loop_index,
+        .spawned_at = task->spawned_at,
+        .age_ns = weir__wait_now() - task->born_ns,
     };
 
     tell(&failure, on_failure, context);
@@ -128,14 +146,16 @@ static bool publish_end(struct weir_task *task, bool failed)
 
 bool weir__join_task_ended(struct weir__loop *loop, struct weir_task *task)
 {
-    bool failed = task->result < 0 && !(task->cancelled && task->result == -ECANCELED);
+    bool obeyed = task->result == -ECANCELED && task->cancelled;
+    bool failed = task->result < 0 && !obeyed;
     bool kept = false;
     bool heard;
 
-    if (WEIR_UNLIKELY(failed)) {
+    if (WEIR_UNLIKELY(failed))
         weir__counter_add(&loop->counters, WEIR_TASKS_FAILED, 1);
-        kept = task->scope && weir__scope_note(task->scope, task->result);
-    }
+    if (WEIR_LIKELY(task->scope != NULL) &&
+        WEIR_UNLIKELY(failed || (weir__scope_is_race(task->scope) && !obeyed)))
+        kept = weir__scope_note(task->scope, task, failed);
     heard = task->has_handle && publish_end(task, failed && !kept);
     if (WEIR_UNLIKELY(failed && !kept && !heard && task->scope)) {
         task->wait.mail.deliver = deliver_report;

@@ -14,4 +14,11 @@ bool weir__join_task_ended(struct weir__loop *loop, struct weir_task *task);
 /* In the callback task: a user's callback failed, and nobody else can hear of it. */
 void weir__join_callback_failed(struct weir__loop *loop, const char *name, int error);
 
+/*
+ * How a place in the code is written where a failure is printed: "%p", until a higher room that
+ * knows the symbols sets another, once and for all.
+ */
+typedef void weir__place_format_fn(const void *return_address, char *text, size_t bytes);
+extern weir__place_format_fn *_Atomic weir__join_format_place;
+
 #endif

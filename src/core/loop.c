@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "core/callback.h"
+#include "core/local.h"
 #include "core/park.h"
 
 #include <errno.h>
@@ -47,6 +48,7 @@ static void expire(struct weir__loop *loop)
         return;
     loop->now_ns = weir__clock_now();
     weir__wheel_expire(&loop->wheel, loop->now_ns);
+    loop->looked_ns = loop->now_ns;
 }
 
 /*
@@ -67,6 +69,7 @@ static bool spin(struct weir__loop *loop, int64_t until_ns)
         }
         loop->now_ns = weir__clock_now();
     } while (!won && loop->now_ns < end_ns);
+    loop->looked_ns = loop->now_ns;
     if (won)
         weir__counter_add(&loop->counters, WEIR_SPINS_WON, 1);
     else
@@ -87,6 +90,7 @@ static void sleep_in_ring(struct weir__loop *loop, int64_t until_ns)
     weir__ring_wait(&loop->ring, timeout_ns);
     weir__mailbox_wake(&loop->mailbox);
     loop->now_ns = weir__clock_now();
+    loop->looked_ns = loop->now_ns;
     if (loop->spin_max_ns && loop->now_ns - start_ns <= loop->spin_max_ns)
         loop->spin_ns = loop->spin_max_ns;
 }
@@ -247,6 +251,7 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
         .task_limit = options->tasks_per_loop,
         .spin_max_ns = options->spin_max_ns > 0 ? options->spin_max_ns : 0,
         .now_ns = weir__clock_now(),
+        .looked_ns = weir__clock_now(),
         .shares = weir__shares_of(options),
     };
     weir__queue_init(&loop->ready);

@@ -24,6 +24,8 @@
 
 #include <weir/runtime.h>
 
+#include <pthread.h>
+
 struct weir_task;
 struct weir__io;
 struct weir__net;
@@ -57,7 +59,8 @@ struct weir__loop {
     int budget_cut;           /* what background tasks took from this turn's budget */
     struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
     struct weir__shares shares;
-    int64_t now_ns; /* read once a turn, or every few without timers; never ahead of the clock */
+    int64_t now_ns;    /* read once a turn, or every few without timers; never ahead of the clock */
+    int64_t looked_ns; /* when it last had looked at mail and timers, or slept: busy from then on */
     struct weir__random random;
 
     /* Tasks: their memory, stacks and bound. */
@@ -91,6 +94,10 @@ struct weir__loop {
     uint8_t looks_left;
     uint8_t looks_at;
 
+    /* Jobs of tasks of this loop that pools have; pool/watch.h. */
+    unsigned pool_job_count;
+    struct weir__timer pool_watch;
+
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
     struct weir__io *io;   /* the io room's part */
@@ -114,6 +121,8 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
+    pthread_mutex_t pools_mutex;
+    struct weir__list pools;    /* weir_pool.link, under the mutex */
     struct weir_pool *pool;     /* for what blocks */
     struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;

@@ -15,6 +15,7 @@
 /* The rare sides; wait.c. */
 struct weir__wait *weir__wait_of_thread(void);
 struct weir__random *weir__wait_random_of_thread(void);
+int weir__wait_refusal(int64_t deadline_ns); /* the same, of a call that may succeed all the same */
 int weir__wait_refuse_deadline(int64_t deadline_ns);
 void weir__wait_wake_elsewhere(struct weir__wait *wait);
 int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags);

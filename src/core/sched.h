@@ -12,6 +12,7 @@ void weir__sched_ready_classed(struct weir__loop *loop, struct weir_task *task);
 /* Puts a task, whose wait has been claimed, behind the other ready ones of its priority. */
 static inline void weir__sched_ready(struct weir__loop *loop, struct weir_task *task)
 {
+    task->ready_ns = loop->now_ns;
     if (WEIR_UNLIKELY(task->inherited.priority != WEIR_PRIORITY_NORMAL))
         weir__sched_ready_classed(loop, task);
     else

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What a task does to the scope that owns it; the public verbs are in <weir/scope.h>. */
+/*
+ * What a task does to the scope that owns it; the public verbs are in <weir/scope.h>.
+ *
+ * Locks are taken in this order: of a task (its scopes hang there), of an alarm, of a scope.
+ */
 #ifndef WEIR_CORE_SCOPE_H
 #define WEIR_CORE_SCOPE_H
 
@@ -9,15 +13,37 @@
 
 #include <weir/scope.h>
 
+struct weir__alarm;
+struct weir_task;
+
+/* What a newcomer must look at; none of them for most spawns. */
+enum weir__scope_gates {
+    WEIR__SCOPE_CANCELLED = 1 << 0,
+    WEIR__SCOPE_JOINED = 1 << 1,  /* `joiner` is set */
+    WEIR__SCOPE_LIMITED = 1 << 2, /* `limit` is set: children have taken a place before */
+    WEIR__SCOPE_TIMED = 1 << 3,   /* `deadline_ns` is set */
+};
+
 struct weir_scope {
     struct weir__lock lock;
     enum weir_scope_kind kind;
     /* Under the lock. */
     struct weir__list children; /* weir_task.sibling */
-    size_t child_count;
-    int first_error; /* what join returns (fail-fast, collect) */
-    bool cancelled;
-    struct weir__waiter *joiner; /* parked until child_count is 0 */
+    size_t child_count;         /* and places that were taken for children to come */
+    struct weir__list guests;   /* spawns that wait for a place: weir__waiter.link */
+    size_t guest_count;         /* those, and the ones that were refused and are about to leave */
+    unsigned gates;             /* enum weir__scope_gates */
+    int reason;     /* why it was cancelled: -ETIME, -ECANCELED; 0: for a child, or as was asked */
+    bool cut_short; /* children were cancelled, or refused because the scope is */
+    struct weir__waiter *joiner; /* parked until no child and no guest is left */
+    int64_t deadline_ns;
+    struct weir__alarm *alarm;
+    struct weir_scope_outcome outcome;
+    struct weir_scope_stats stats; /* `children` and `waiting` aside */
+    /* The task whose cancel reaches the scope. Written by that task only: at the creation, and at
+     * its end, under both locks. Relaxed: it sees what it wrote itself, others take the lock. */
+    struct weir_task *_Atomic owner;
+    struct weir__list owned; /* in weir_task.scopes, under that task's lock */
     /* Constant. */
     struct weir__runtime *runtime; /* whose tasks it takes from plain threads; may be NULL */
     void (*on_failure)(void *context, const struct weir_failure *failure);
@@ -27,19 +53,74 @@ struct weir_scope {
     char name[WEIR_NAME_BYTES];
 };
 
-struct weir_task;
+/*
+ * Before anything else is done for a spawn into a scope with a limit: takes a place, waiting in
+ * order for at most *wait_ns, of which it takes off what it waited.
+ * Errors: -EAGAIN, -ETIME no place; -ECANCELED the scope or the caller is cancelled; -EPIPE as
+ * below.
+ */
+int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns);
 
-/* Makes a new task the scope's child: 0; -ECANCELED when the scope is cancelled; -EPIPE when it is
- * being joined and the caller is not its child; -EAGAIN when it has as many as it may. */
+/* Under the lock: somebody leaves a place free. Returns whom to wake, or NULL. */
+struct weir__wait *weir__scope_free_place(struct weir_scope *scope);
+
+/* The place is not needed after all. */
+void weir__scope_leave_place(struct weir_scope *scope);
+
+/* Makes a new task the scope's child, in the place that was taken if the scope has a limit: 0;
+ * -ECANCELED when the scope is cancelled; -EPIPE when it is being joined and the caller is not its
+ * child. */
 int weir__scope_add(struct weir_scope *scope, struct weir_task *task);
 
 /*
- * A child failed: fail-fast cancels the others. Returns whether the scope keeps the error as what
- * its join returns; otherwise somebody else must report it.
+ * A child failed, or, in a race or any, ended: notes it, and cancels the others if that is what it
+ * means. Returns whether the scope keeps the error; otherwise somebody else must report it.
  */
-bool weir__scope_note(struct weir_scope *scope, int error);
+bool weir__scope_note(struct weir_scope *scope, const struct weir_task *task, bool failed);
+
+/* Whether each end is to be noted, not failures only. */
+static inline bool weir__scope_is_race(const struct weir_scope *scope)
+{
+    return scope->kind >= WEIR_SCOPE_RACE;
+}
+
+/* Whether the caller keeps the scope from ending: it is a child, or the report of one. */
+bool weir__scope_is_inside(const struct weir_scope *scope);
+
+/* As `describe` of a reason. */
+void weir__scope_describe(const void *object, char *text, size_t bytes);
 
 /* The child is no more; after this the caller may not touch the scope. */
 void weir__scope_remove(struct weir_scope *scope, struct weir_task *task);
+
+/* Home loop, without a shield: the task is cancelled, and so are the scopes that belong to it. */
+void weir__scope_cancel_owned(struct weir_task *task);
+
+/* The task itself, at its end: its scopes belong to nobody any more. */
+void weir__scope_orphan_owned(struct weir_task *task);
+
+enum { WEIR__ERRANDS_MAX = 256 };
+
+/* What is to be done once locks are released: loops to ring, and waits to wake. */
+struct weir__errands {
+    struct weir__loop *loops[WEIR__ERRANDS_MAX];
+    unsigned loop_count;
+    struct weir__wait *wakes;
+};
+
+static inline void weir__errands_init(struct weir__errands *errands)
+{
+    errands->loop_count = 0;
+    errands->wakes = NULL;
+}
+
+/* Under the scope's lock: guests, all or only those from outside, will not get a place. */
+void weir__scope_refuse_guests(struct weir_scope *scope, bool outsiders,
+                               struct weir__errands *errands);
+
+/* Under the scope's lock: posts a cancel to every child; false when it was done before. */
+bool weir__scope_cancel_children(struct weir_scope *scope, int reason,
+                                 struct weir__errands *errands);
+void weir__errands_run(const struct weir__errands *errands);
 
 #endif

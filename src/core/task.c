@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "core/callback.h"
 #include "core/join.h"
+#include "core/local.h"
 #include "core/park.h"
 #include "core/scope.h"
 
@@ -22,31 +23,45 @@ enum {
     COLOUR_BYTES = 64,
 };
 
+void weir__task_prepare_ends(struct weir_task *task)
+{
+    if (task->has_ends)
+        return;
+    task->has_ends = true;
+    weir__list_init(&task->ends);
+    weir__list_init(&task->scopes);
+    task->call = NULL;
+}
+
 void weir__task_add_end(struct weir_task *task, struct weir__task_end *end)
 {
-    if (!task->has_ends) {
-        task->has_ends = true;
-        weir__list_init(&task->ends);
-        task->call = NULL;
-    }
+    weir__task_prepare_ends(task);
     weir__list_append(&task->ends, &end->link);
+}
+
+static struct weir__task_end *pop_end(struct weir_task *task)
+{
+    struct weir__list *link;
+
+    weir__lock_acquire(&task->lock);
+    link = weir__list_pop(&task->ends);
+    weir__lock_release(&task->lock);
+    return link ? WEIR_CONTAINER_OF(link, struct weir__task_end, link) : NULL;
+}
+
+static void drop_locals(struct weir_task *task)
+{
+    weir__inherited_replace(&task->inherited, &weir__inherited_nothing);
 }
 
 static __attribute__((noinline)) void run_ends(struct weir_task *task)
 {
-    struct weir__list *link;
+    struct weir__task_end *end;
 
-    for (;;) {
-        struct weir__task_end *end;
-
-        weir__lock_acquire(&task->lock);
-        link = weir__list_pop(&task->ends);
-        weir__lock_release(&task->lock);
-        if (!link)
-            return;
-        end = WEIR_CONTAINER_OF(link, struct weir__task_end, link);
+    while ((end = pop_end(task)))
         end->run(end);
-    }
+    weir__scope_orphan_owned(task);
+    drop_locals(task);
 }
 
 static void task_main(void *arg)
@@ -92,6 +107,7 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
     error = start(loop, task);
     if (error < 0) {
         task->result = error;
+        drop_locals(task);
         if (!weir__join_task_ended(loop, task)) {
             weir__task_unref(task);
             return false;
@@ -185,7 +201,8 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->has_handle = false;
     task->shield_depth = 0;
     task->inherited = *inherited;
-    task->since_ns = home->now_ns;
+    task->born_ns = task->since_ns = task->ready_ns = weir__wait_now();
+    task->expired_phase = WEIR_PHASE_NONE;
     task->deadline_ns = WEIR_FOREVER;
     task->spawned_at = NULL;
     atomic_init(&task->lock.held, 0);
@@ -340,6 +357,13 @@ static int check_options(const struct weir_spawn_options *options)
     return 0;
 }
 
+/* Whoever spawns sees to it that its values outlive the spawn. */
+static __attribute__((noinline)) void inherit_locals(struct weir_task *task)
+{
+    weir__locals_retain(task->inherited.locals);
+    weir__task_prepare_ends(task);
+}
+
 static void apply_options(struct weir_task *task, const struct weir_spawn_options *options)
 {
     if (options->name)
@@ -360,8 +384,11 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
 {
     int error = weir__scope_add(scope, task);
 
-    if (error < 0)
+    if (WEIR_UNLIKELY(error < 0)) {
+        if (scope->limit)
+            weir__scope_leave_place(scope);
         return error;
+    }
     if (home != weir__loop_current) {
         task->wait.mail.deliver = deliver_arrival;
         weir__loop_post(home, &task->wait.mail);
@@ -375,8 +402,27 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
     return error;
 }
 
-int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
-               const struct weir_spawn_options *options)
+/* Room in the scope, if it is limited, and on the loop: in this order, since a place is worth
+ * nothing to others who wait for the loop. */
+static inline int take_both(struct weir_scope *scope, struct weir__loop *home, int64_t wait_ns)
+{
+    int error;
+
+    if (WEIR_LIKELY(!scope->limit))
+        return take_room(home, wait_ns);
+    error = weir__scope_take_place(scope, &wait_ns);
+    if (error < 0)
+        return error;
+    error = take_room(home, wait_ns);
+    if (error < 0)
+        weir__scope_leave_place(scope);
+    return error;
+}
+
+static inline __attribute__((always_inline)) int spawn(struct weir_scope *scope, weir_task_fn *fn,
+                                                       void *arg,
+                                                       const struct weir_spawn_options *options,
+                                                       const void *spawned_at)
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *home = weir__loop_current;
@@ -395,32 +441,45 @@ int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         if (error < 0)
             return error;
     }
-    error = take_room(home, options ? options->wait_ns : 0);
+    error = take_both(scope, home, options ? options->wait_ns : 0);
     if (WEIR_UNLIKELY(error < 0))
         return error;
     task = task_alloc(weir__loop_current);
     if (WEIR_UNLIKELY(!task)) {
-        error = -ENOMEM;
-        goto give_room;
+        give_room(home);
+        if (scope->limit)
+            weir__scope_leave_place(scope);
+        return -ENOMEM;
     }
     task_init(task, home, fn, arg, weir__inherited_self());
-    task->spawned_at = __builtin_return_address(0);
+    task->spawned_at = spawned_at;
+    if (WEIR_UNLIKELY(task->inherited.locals != NULL))
+        inherit_locals(task);
     if (options)
         apply_options(task, options);
     if (options && options->task)
         *options->task = task;
     error = launch(home, scope, task);
-    if (WEIR_UNLIKELY(error < 0))
-        goto unref_task;
-    return 0;
-
-unref_task:
+    if (WEIR_LIKELY(error >= 0))
+        return 0;
+    drop_locals(task);
     if (task->has_handle)
         weir__task_unref(task);
     weir__task_unref(task); /* not freed yet: a cancel of its scope may be on its way to it */
-give_room:
     give_room(home);
     return error;
+}
+
+int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+               const struct weir_spawn_options *options)
+{
+    return spawn(scope, fn, arg, options, __builtin_return_address(0));
+}
+
+int weir__task_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+                     const struct weir_spawn_options *options, const void *spawned_at)
+{
+    return spawn(scope, fn, arg, options, spawned_at);
 }
 
 /* Home loop: the cancel has come. */
@@ -430,9 +489,12 @@ static void deliver_cancel(struct weir__loop *loop, struct weir__mail *mail)
 
     weir__counter_add(&loop->counters, WEIR_CANCELS_RECEIVED, 1);
     task->cancelled = true;
-    if (weir__wait_is_open(&task->wait) && !(task->park_flags & WEIR__PARK_RELEASE) &&
-        task->shield_depth == 0)
-        weir__wait_interrupt(&task->wait, -ECANCELED);
+    if (task->shield_depth == 0) {
+        if (task->has_ends)
+            weir__scope_cancel_owned(task);
+        if (weir__wait_is_open(&task->wait) && !(task->park_flags & WEIR__PARK_RELEASE))
+            weir__wait_interrupt(&task->wait, -ECANCELED);
+    }
     weir__task_unref(task);
 }
 
@@ -490,25 +552,6 @@ int weir_loop_index(void)
     return weir__loop_current ? (int)weir__loop_current->index : -ENXIO;
 }
 
-bool weir_cancelled(void)
-{
-    return weir__loop_current && weir__loop_current->current->cancelled;
-}
-
-void weir_shield_enter(void)
-{
-    if (weir__loop_current)
-        weir__loop_current->current->shield_depth++;
-}
-
-void weir_shield_leave(void)
-{
-    if (!weir__loop_current)
-        return;
-    WEIR_ASSERT(weir__loop_current->current->shield_depth > 0);
-    weir__loop_current->current->shield_depth--;
-}
-
 int weir_yield(void)
 {
     int error = weir__wait_check();
@@ -527,7 +570,7 @@ int weir_sleep(int64_t deadline_ns)
 
     if (error < 0)
         return error;
-    if (weir__wait_refuse(deadline_ns) < 0) {
+    if (deadline_ns != WEIR_FOREVER && weir__wait_refusal(deadline_ns) < 0) {
         if (wait->loop)
             weir__sched_pay(wait->loop);
         return 0;

@@ -48,14 +48,19 @@ struct weir_task {
     /* Home loop only. */
     bool cancelled;      /* for good */
     bool has_handle;     /* was spawned with one */
-    bool has_ends;       /* `ends` and `call` are in use: most tasks need neither */
+    bool has_ends;       /* `ends`, `scopes`, `call`, or locals are in use: most tasks need none */
     unsigned park_flags; /* enum weir__park_flags, of the wait that is open */
     unsigned shield_depth;
     struct weir__inherited inherited;
-    struct weir__list neighbours; /* in weir__loop.tasks, while it has a stack */
-    int64_t since_ns;             /* when it last parked, by the loop's reading of the clock */
-    int64_t deadline_ns;          /* of the call it is parked in; WEIR_FOREVER: none */
-    const void *spawned_at;       /* the return address of its spawn; NULL: the runtime's own */
+    int64_t shielded_ns;           /* under a shield: inherited.deadline_ns, put aside */
+    struct weir__list neighbours;  /* in weir__loop.tasks, while it has a stack */
+    int64_t since_ns;              /* when it last parked, by the loop's reading of the clock */
+    int64_t ready_ns;              /* when it was last made ready, likewise */
+    int64_t deadline_ns;           /* of the call it is parked in; WEIR_FOREVER: none */
+    enum weir_phase late_phase;    /* what it waited for when that passed, or first waited for */
+    enum weir_phase expired_phase; /* what its last -ETIME was spent on */
+    int64_t born_ns;               /* when it was spawned, by the spawner's reading of the clock */
+    const void *spawned_at;        /* the return address of its spawn; NULL: the runtime's own */
 
     /* Under `lock`. */
     struct weir__lock lock;
@@ -65,6 +70,7 @@ struct weir_task {
     int result;
     struct weir__list joiners; /* weir__waiter.link */
     struct weir__list ends;    /* weir__task_end.link */
+    struct weir__list scopes;  /* weir_scope.owned: that it has created, and nobody joined yet */
     struct weir_call *call;    /* that it has adopted and not yet replied to; flow's */
 
     struct weir_scope *scope;
@@ -102,11 +108,18 @@ static inline struct weir__inherited *weir__inherited_self(void)
     return WEIR_LIKELY(loop != NULL) ? &loop->current->inherited : &weir__inherited_of_thread;
 }
 
+/* The task itself: `ends`, `scopes` and `call` are empty, instead of not in use. */
+void weir__task_prepare_ends(struct weir_task *task);
+
 /* The task itself, under its lock: end->run(end) will run at its end, unless unlinked before. */
 void weir__task_add_end(struct weir_task *task, struct weir__task_end *end);
 
 /* Any thread: posts a cancel; returns the loop to ring, or NULL. For those who hold a lock. */
 struct weir__loop *weir__task_post_cancel(struct weir_task *task, bool *already);
+
+/* As weir_spawn, for a caller at `spawned_at`. */
+int weir__task_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+                     const struct weir_spawn_options *options, const void *spawned_at);
 
 /* Spawns a task that belongs to the runtime itself: no scope, no bound. NULL without memory. */
 struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char *name,

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "core/expiry.h"
 #include "core/park.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ struct weir__random *weir__wait_random_of_thread(void)
     return &random;
 }
 
-int weir__wait_refuse_deadline(int64_t deadline_ns)
+int weir__wait_refusal(int64_t deadline_ns)
 {
     struct weir__loop *loop = weir__loop_current;
 
@@ -60,6 +61,15 @@ int weir__wait_refuse_deadline(int64_t deadline_ns)
     if (deadline_ns <= (loop ? loop->now_ns : weir__clock_now()))
         return -ETIME;
     return 0;
+}
+
+int weir__wait_refuse_deadline(int64_t deadline_ns)
+{
+    int refusal = weir__wait_refusal(deadline_ns);
+
+    if (refusal == -ETIME)
+        weir__expiry_note_refused(deadline_ns);
+    return refusal;
 }
 
 /* Runs on the home loop, from its mailbox: the task was woken from elsewhere. */
@@ -104,6 +114,7 @@ static void deadline_passed(struct weir__timer *timer)
     struct deadline *deadline = WEIR_CONTAINER_OF(timer, struct deadline, timer);
 
     weir__wait_interrupt(deadline->wait, -ETIME);
+    weir__expiry_came(weir__task_of(deadline->wait), timer->deadline_ns);
 }
 
 static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t deadline_ns,
@@ -111,7 +122,9 @@ static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t d
 {
     struct weir_task *task = weir__task_of(wait);
     struct deadline deadline = { .wait = wait };
+    int code;
 
+    task->late_phase = wait->reason->phase;
     task->park_flags = (uint8_t)flags;
     task->deadline_ns = deadline_ns;
     weir__timer_init(&deadline.timer, deadline_passed);
@@ -123,7 +136,10 @@ static int park_task(struct weir__loop *loop, struct weir__wait *wait, int64_t d
     weir__timer_disarm(&loop->wheel, &deadline.timer);
     task->deadline_ns = WEIR_FOREVER;
     /* acquire; pairs with the claim: what the winner knew before it is seen */
-    return atomic_load_explicit(&wait->word, memory_order_acquire);
+    code = atomic_load_explicit(&wait->word, memory_order_acquire);
+    if (code == -ETIME && wait->reason->phase != WEIR_PHASE_TIMER) /* a sleep is to end so */
+        weir__expiry_note(loop, task->late_phase);
+    return code;
 }
 
 /* The earliest of the thread's clause timers and its deadline. */
@@ -182,8 +198,12 @@ static int park_thread(struct weir__thread_wait *thread, int64_t deadline_ns)
 
 int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigned flags)
 {
-    return wait->loop ? park_task(wait->loop, wait, deadline_ns, flags)
-                      : park_thread(thread_wait_of(wait), deadline_ns);
+    if (wait->loop)
+        return park_task(wait->loop, wait, deadline_ns, flags);
+    /* Nobody can cancel a thread, so the deadline of the job that it runs is kept here. */
+    if (!(flags & WEIR__PARK_RELEASE) && weir__inherited_of_thread.deadline_ns < deadline_ns)
+        deadline_ns = weir__inherited_of_thread.deadline_ns;
+    return park_thread(thread_wait_of(wait), deadline_ns);
 }
 
 void weir__wait_arm_timer(struct weir__wait *wait, struct weir__timer *timer, int64_t deadline_ns)

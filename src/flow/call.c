@@ -3,6 +3,7 @@
 #include "flow/call.h"
 
 #include "base/assert.h"
+#include "core/local.h"
 #include "core/park.h"
 #include "sync/chan.h"
 
@@ -153,11 +154,6 @@ int weir_call(struct weir_chan *port, const void *request, void *response,
     return result;
 }
 
-int64_t weir_call_deadline_ns(void)
-{
-    return weir__inherited_self()->deadline_ns;
-}
-
 /* --- The server --- */
 
 /* The task that owes the reply ends. */
@@ -209,6 +205,16 @@ int weir_call_recv(struct weir_chan *port, struct weir_call **call, int64_t dead
     return error;
 }
 
+/* The task works for the call's sake. Its shield, if any, keeps the call's deadline away, too. */
+static void inherit(struct weir_task *task, const struct weir_call *call)
+{
+    weir__inherited_replace(&task->inherited, &call->inherited);
+    if (task->shield_depth > 0) {
+        task->shielded_ns = task->inherited.deadline_ns;
+        task->inherited.deadline_ns = WEIR_FOREVER;
+    }
+}
+
 int weir_call_adopt(struct weir_call *call)
 {
     struct weir_task *task = weir_task_self();
@@ -220,7 +226,7 @@ int weir_call_adopt(struct weir_call *call)
         return -ENXIO;
     release_debtor(call);
     take_debt(call, true);
-    task->inherited = call->inherited;
+    inherit(task, call);
     weir__lock_acquire(&call->lock);
     call->handler = task;
     status = call->status;

@@ -17,7 +17,7 @@ int weir_detach(struct weir_scope *scope, weir_task_fn *fn, void *arg,
     if (!scope || !scope->named || !scope->limit)
         return -EINVAL;
     own->deadline_ns = WEIR_FOREVER;
-    error = weir_spawn(scope, fn, arg, options);
+    error = weir__task_spawn(scope, fn, arg, options, __builtin_return_address(0));
     own->deadline_ns = deadline_ns;
     return error;
 }

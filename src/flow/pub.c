@@ -416,7 +416,11 @@ static int furnish(struct weir_pub *pub)
 
     if (error >= 0)
         error = weir__command_create_control(&pub->control);
-    return error < 0 ? error : weir_scope_create(&pub->scope, WEIR_SCOPE_COLLECT, NULL);
+    if (error < 0)
+        return error;
+    /* Whoever makes the pub need not be of the scope in which its task will run. */
+    return weir_scope_create(&pub->scope, WEIR_SCOPE_COLLECT,
+                             &(struct weir_scope_options){ .cancel_at_join = true });
 }
 
 static int make(struct weir_chan *source, const struct weir_pub_options *options,

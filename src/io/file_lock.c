@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "base/kernel.h"
+#include "core/expiry.h"
+#include "core/loop.h"
 #include "io/descriptor.h"
 
 #include <weir/file_lock.h>
@@ -51,8 +53,10 @@ static int wait_lock(enum weir__op_id id, int fd, int mode, struct flock *lock, 
         if (result != -EAGAIN || deadline_ns == WEIR_NOW)
             return result;
         now_ns = weir__clock_now();
-        if (now_ns >= deadline_ns)
+        if (now_ns >= deadline_ns) {
+            weir__expiry_note(weir__loop_current, WEIR_PHASE_PEER);
             return -ETIME;
+        }
         next_ns = weir__clock_add(now_ns, pause_ns);
         result = weir_sleep(next_ns < deadline_ns ? next_ns : deadline_ns);
         if (result < 0)

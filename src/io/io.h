@@ -20,9 +20,11 @@ struct weir__row_stats {
     _Atomic uint64_t failed;
     _Atomic uint64_t cancelled;
     _Atomic uint64_t expired;
-    _Atomic uint64_t missed;   /* tries of the page cache that found not all */
-    _Atomic uint64_t refused;  /* by the ring, and done by the pool; direct.c */
-    _Atomic uint64_t rerouted; /* to the pool at once, for too many refusals */
+    _Atomic uint64_t expired_queued; /* for a credit, or for the pool */
+    _Atomic uint64_t expired_ready;  /* the loop was busy */
+    _Atomic uint64_t missed;         /* tries of the page cache that found not all */
+    _Atomic uint64_t refused;        /* by the ring, and done by the pool; direct.c */
+    _Atomic uint64_t rerouted;       /* to the pool at once, for too many refusals */
 };
 
 /* The ops of a loop hang in lists by descriptor. Neighbours in one list would lie on the stacks of

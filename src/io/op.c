@@ -2,6 +2,7 @@
 /* The way of an operation through the runtime; see op.h for the picture. */
 #include "io/op.h"
 
+#include "core/expiry.h"
 #include "core/park.h"
 #include "io/close.h"
 #include "io/descriptor.h"
@@ -35,6 +36,14 @@ static void count_route(struct weir__loop *loop, const struct weir__op *op, enum
     weir__counter_add(&loop->counters, totals[route], 1);
 }
 
+static void count_phase(struct weir__row_stats *stats, enum weir_phase phase)
+{
+    if (phase == WEIR_PHASE_SUBMISSION_QUEUE || phase == WEIR_PHASE_POOL_QUEUE)
+        count(&stats->expired_queued);
+    else if (phase == WEIR_PHASE_READY_QUEUE)
+        count(&stats->expired_ready);
+}
+
 static void count_failure(struct weir__loop *loop, const struct weir__op *op, int64_t result)
 {
     struct weir__row_stats *stats = row_stats(loop, op);
@@ -45,6 +54,8 @@ static void count_failure(struct weir__loop *loop, const struct weir__op *op, in
         weir__counter_add(&loop->counters, WEIR_OPS_CANCELLED, 1);
     } else if (result == -ETIME || result == -EAGAIN) {
         count(&stats->expired);
+        if (result == -ETIME && op->wait)
+            count_phase(stats, loop->current->expired_phase);
         weir__counter_add(&loop->counters, WEIR_OPS_EXPIRED, 1);
     }
 }
@@ -183,12 +194,30 @@ static const struct weir__reason awaits_device = { "file operation", WEIR_PHASE_
                                                    describe_op };
 static const struct weir__reason awaits_peer = { "operation", WEIR_PHASE_PEER, describe_op };
 
+/* What waits for a peer has a try, or a deadline that has passed, try all the same. */
+static int refusal_of(const struct weir__op *op)
+{
+    if (WEIR_LIKELY(op->deadline_ns == WEIR_FOREVER) || op->row->holds == WEIR__HOLDS_FILE)
+        return 0;
+    return weir__wait_refusal(op->deadline_ns);
+}
+
+/* The op was asked to end, and did. */
+static void note_expiry(struct weir__loop *loop, const struct weir__op *op, int refusal)
+{
+    if (refusal == -ETIME)
+        weir__expiry_note_refused(op->deadline_ns);
+    else
+        weir__expiry_note(loop, loop->current->late_phase);
+}
+
 static int64_t submit(struct weir__loop *loop, struct weir__op *op)
 {
     struct weir__wait *wait = op->wait;
     int64_t deadline_ns = op->deadline_ns;
     struct io_uring_sqe *sqe = weir__ring_sqe(&loop->ring);
-    int refusal = op->row->holds != WEIR__HOLDS_FILE ? weir__wait_refuse(deadline_ns) : 0;
+    int refusal = refusal_of(op);
+    int64_t result;
 
     op->row->prep(op, sqe);
     op->completion.complete = op_completed;
@@ -204,7 +233,10 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     }
     weir__wait_park(wait, deadline_ns,
                     op->row->is_release ? WEIR__PARK_RELEASE : WEIR__PARK_CANCELLABLE);
-    return kernel_result(op);
+    result = kernel_result(op);
+    if (WEIR_UNLIKELY(result == -ETIME && op->reason == -ETIME))
+        note_expiry(loop, op, refusal);
+    return result;
 }
 
 static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)

@@ -3,6 +3,8 @@
 #include "io/socket.h"
 
 #include "base/clock.h"
+#include "core/expiry.h"
+#include "core/loop.h"
 #include "io/control.h"
 #include "io/descriptor.h"
 
@@ -101,8 +103,10 @@ int weir_connect(int fd, const struct sockaddr *address, socklen_t address_bytes
         if (result != -EAGAIN || deadline_ns == WEIR_NOW || address->sa_family != AF_UNIX)
             return result;
         now_ns = weir__clock_now();
-        if (now_ns >= deadline_ns)
+        if (now_ns >= deadline_ns) {
+            weir__expiry_note(weir__loop_current, WEIR_PHASE_PEER);
             return -ETIME;
+        }
         next_ns = weir__clock_add(now_ns, pause_ns);
         result = weir_sleep(next_ns < deadline_ns ? next_ns : deadline_ns);
         if (result < 0)

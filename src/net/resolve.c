@@ -334,7 +334,7 @@ static int begin_or_join(const struct lookup *lookup, struct weir__answer **answ
     if (*is_new)
         *answer = begin_to_ask(lookup);
     if (!*is_new || !*answer)
-        weir__credits_give(&resolver->pool->credits);
+        weir__pool_give_up(resolver->pool);
     return *answer ? 0 : -ENOMEM;
 }
 

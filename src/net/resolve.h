@@ -4,13 +4,13 @@
 #define WEIR_NET_RESOLVE_H
 
 #include <weir/resolve.h>
-#include <weir/runtime.h>
 
 struct weir__resolver;
+struct weir__runtime;
 
-/* Makes the resolver of a runtime, from filled-in options; its threads start with the first
+/* Makes the resolver of a runtime, by its filled-in options; its threads start with the first
  * question. Returns 0 or -ENOMEM. */
-int weir__resolver_create(struct weir__resolver **resolver, const struct weir_options *options);
+int weir__resolver_create(struct weir__resolver **resolver, struct weir__runtime *runtime);
 
 /*
  * No task is left. Its threads are joined, except those that are inside of getaddrinfo, which may

@@ -9,14 +9,15 @@
 
 #include <errno.h>
 
-int weir__resolver_create(struct weir__resolver **out, const struct weir_options *options)
+int weir__resolver_create(struct weir__resolver **out, struct weir__runtime *runtime)
 {
+    const struct weir_options *options = &runtime->options;
     struct weir__resolver *resolver = weir__memory_zalloc(NULL, sizeof *resolver);
     int error;
 
     if (!resolver)
         return -ENOMEM;
-    error = weir__pool_create_resolver(&resolver->pool, options);
+    error = weir__pool_create_resolver(&resolver->pool, runtime);
     if (error < 0) {
         weir__memory_free(resolver);
         return error;

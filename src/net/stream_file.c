@@ -90,7 +90,7 @@ static size_t large_part(struct weir_stream *stream, int file_fd, off_t offset, 
     struct statx file;
     size_t left_bytes;
 
-    if (!stream->is_socket || bytes <= SMALL_BYTES || weir__wait_refuse(deadline_ns) < 0)
+    if (!stream->is_socket || bytes <= SMALL_BYTES || weir__wait_refusal(deadline_ns) < 0)
         return 0;
     if (weir_statx(file_fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &file, deadline_ns) < 0 ||
         !S_ISREG(file.stx_mode) || file.stx_size <= (uint64_t)offset)

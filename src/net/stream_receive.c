@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How bytes come into a stream; stream.h has the picture. */
+#include "core/expiry.h"
 #include "core/park.h"
 #include "io/io.h"
 #include "io/receive.h"
@@ -287,9 +288,14 @@ static int try_once(struct weir_stream *stream, int refusal)
 
 static int await_ahead(struct weir_stream *stream, int64_t deadline_ns)
 {
-    int refusal = weir__wait_refuse(deadline_ns);
+    int refusal = weir__wait_refusal(deadline_ns);
 
-    return refusal < 0 ? try_once(stream, refusal) : await_event(stream, deadline_ns);
+    if (refusal >= 0)
+        return await_event(stream, deadline_ns);
+    refusal = try_once(stream, refusal);
+    if (refusal == -ETIME)
+        weir__expiry_note_refused(deadline_ns);
+    return refusal;
 }
 
 static int64_t receive_plainly(struct weir_stream *stream, char *room, size_t bytes,

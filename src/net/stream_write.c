@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The verbs that write; the chapter is <weir/stream.h>, the picture in stream.h. */
+#include "core/expiry.h"
 #include "core/park.h"
 #include "io/io.h"
 #include "net/stream.h"
@@ -102,10 +103,14 @@ int weir__stream_await_send(struct weir_stream *stream, int64_t deadline_ns)
     while (stream->sending) {
         if (stream->closing && stream->writing)
             return -EBADF;
-        code = weir__wait_refuse(deadline_ns);
+        code = weir__wait_refusal(deadline_ns);
         if (code < 0) {
             weir__ring_poll(&stream->loop->ring); /* a try: what can be sent at once has been */
-            return stream->sending ? code : 0;
+            if (!stream->sending)
+                return 0;
+            if (code == -ETIME)
+                weir__expiry_note_refused(deadline_ns);
+            return code;
         }
         weir__wait_begin(wait, &awaits_send, stream);
         stream->writer = wait;

@@ -8,104 +8,184 @@
 #include "base/memory.h"
 #include "core/loop.h"
 #include "core/park.h"
+#include "pool/stats.h"
 #include "pool/thread.h"
+#include "pool/watch.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
-/* Takes a job off the queue, for that reason; false when a thread has it. */
-static bool take_back(struct weir_pool *pool, struct weir__job *job, int reason)
+/* What became of a job whose task wants to go. */
+enum leaving {
+    TAKEN_BACK, /* never started */
+    LEFT,       /* abandoned */
+    STAYED,     /* it is waited for */
+};
+
+/* A task that waits for its job; in its frame. */
+struct stay {
+    struct weir__job *job;
+    enum leaving leaving;
+};
+
+/* Under the mutex: takes a queued job back, for that reason. */
+static void take_back(struct weir_pool *pool, struct weir__job *job, int reason)
 {
-    bool queued;
-
-    pthread_mutex_lock(&pool->mutex);
-    queued = !weir__list_empty(&job->link);
-    if (queued) {
-        weir__list_unlink(&job->link);
-        pool->job_count--;
-        if (reason == -ETIME)
-            pool->stats.jobs_expired++;
-        else
-            pool->stats.jobs_cancelled++;
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (queued)
-        weir__credits_give(&pool->credits);
-    return queued;
+    weir__job_queue_remove(&pool->jobs, job);
+    if (reason == -ETIME)
+        weir__pool_count_expired(pool, job->priority);
+    else
+        weir__pool_count_cancelled(pool, job->priority);
 }
 
-/* Home loop: the job is taken back, unless a thread has it: then its result is waited for. */
-static void leave_queue(struct weir__wait *wait, int reason)
+/* Under the mutex: leaves a running job to its thread, if it and the pool's bound allow it. */
+static bool abandon(struct weir_pool *pool, struct weir__job *job)
 {
-    struct weir__job *job = wait->subject;
+    if (!job->is_own || pool->stats.abandoned_now >= pool->abandoned_max)
+        return false;
+    job->abandoned = true;
+    pool->stats.abandoned++;
+    pool->stats.abandoned_now++;
+    return true;
+}
+
+static enum leaving try_to_leave(struct weir__job *job, int reason)
+{
+    struct weir_pool *pool = job->pool;
+    enum weir_priority priority = job->priority;
+    enum leaving leaving = STAYED;
+
+    pthread_mutex_lock(&pool->mutex);
+    if (job->state == WEIR__JOB_QUEUED) {
+        take_back(pool, job, reason);
+        leaving = TAKEN_BACK;
+    } else if (job->state == WEIR__JOB_RUNNING && abandon(pool, job)) {
+        leaving = LEFT; /* the job may be gone as soon as the mutex is free */
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (leaving == TAKEN_BACK)
+        weir__credits_give_as(&pool->credits, priority);
+    return leaving;
+}
+
+static const struct weir__reason awaits_end = { "pool job that runs", WEIR_PHASE_POOL, NULL };
+
+/* Home loop: the task wants to go. */
+static void leave(struct weir__wait *wait, int reason)
+{
+    struct stay *stay = wait->subject;
     bool fired;
 
-    if (job->is_release || !take_back(job->pool, job, reason))
+    if (stay->job->is_release)
         return;
+    stay->leaving = try_to_leave(stay->job, reason);
+    if (stay->leaving == STAYED)
+        return;
+    if (stay->leaving == LEFT)
+        wait->reason = &awaits_end; /* what the deadline was spent on */
     fired = weir__wait_fire(wait, reason);
     WEIR_ASSERT(fired);
 }
 
-/* An admitted job gets into the queue, and a thread for it is called. */
-static void enqueue(struct weir_pool *pool, struct weir__job *job)
+/* An admitted job gets into the queue, and a thread for it is called. Returns when to look after
+ * it. */
+static int64_t enqueue(struct weir_pool *pool, struct weir__job *job)
 {
     struct weir__pool_help help;
+    int64_t now_ns = weir__clock_now();
     size_t waiting_count;
+    int64_t look_ns;
 
     job->pool = pool;
-    job->queued_ns = weir__clock_now();
+    job->queued_ns = now_ns;
     pthread_mutex_lock(&pool->mutex);
-    weir__list_append(&pool->jobs, &job->link);
-    pool->job_count++;
+    weir__job_queue_put(&pool->jobs, job); /* a thread may have it as soon as the mutex is free */
     waiting_count = weir__pool_waiting(pool);
     if (pool->stats.queued_max < waiting_count)
         pool->stats.queued_max = waiting_count;
-    help = weir__pool_find_help(pool, job->queued_ns);
+    help = weir__pool_find_help(pool, now_ns);
+    look_ns = weir__pool_next_look(pool, now_ns);
     pthread_mutex_unlock(&pool->mutex);
     weir__pool_call_help(pool, help);
+    return look_ns;
 }
 
-static const struct weir__reason awaits_job = { "pool job", WEIR_PHASE_POOL_QUEUE, NULL };
-
-/* From an admitted job to its result. */
-static int run_job(struct weir_pool *pool, struct weir__job *job, unsigned park_flags)
+static void describe(const void *object, char *text, size_t bytes)
 {
+    const struct weir__job *job = object;
+    bool running;
+
+    pthread_mutex_lock(&job->pool->mutex);
+    running = job->state != WEIR__JOB_QUEUED;
+    pthread_mutex_unlock(&job->pool->mutex);
+    snprintf(text, bytes, "%s%s%s pool \"%s\"", job->name ? job->name : "", job->name ? ", " : "",
+             running ? "running in" : "queued in", job->pool->name);
+}
+
+static const struct weir__reason awaits_job = { "pool job", WEIR_PHASE_POOL_QUEUE, describe };
+
+/* From an admitted job to its result, or until its task leaves. */
+static int run_job(struct weir_pool *pool, struct stay *stay, unsigned park_flags)
+{
+    struct weir__loop *loop = weir__loop_current;
+    struct weir__job *job = stay->job;
+    struct weir__wait *wait = weir__wait_self();
+    int64_t deadline_ns = job->deadline_ns;
+    int64_t look_ns;
     int code;
 
-    job->wait = weir__wait_self();
-    job->inherited = weir__inherited_self();
-    weir__wait_begin(job->wait, &awaits_job, job);
-    job->wait->interrupt = leave_queue;
-    job->wait->subject = job;
-    enqueue(pool, job);
-    code = weir__wait_park(job->wait, job->deadline_ns, park_flags);
+    job->wait = wait;
+    job->pool = pool;
+    stay->leaving = STAYED;
+    weir__wait_begin(wait, &awaits_job, job);
+    wait->interrupt = leave;
+    wait->subject = stay;
+    weir__pool_watch_enter(loop);
+    look_ns = enqueue(pool, job);
+    if (look_ns != INT64_MAX)
+        weir__pool_watch_at(loop, look_ns);
+    code = weir__wait_park(wait, deadline_ns, park_flags);
+    weir__pool_watch_leave(loop);
     return code < 0 ? code : job->result;
 }
 
 /* A job that got no credit never was in the queue, but waited for it. */
-static void count_unadmitted(struct weir_pool *pool, int error, int64_t deadline_ns)
+static void count_unadmitted(struct weir_pool *pool, enum weir_priority priority, int error,
+                             int64_t deadline_ns)
 {
     bool expired = error == -ETIME && deadline_ns <= weir__clock_now();
 
     pthread_mutex_lock(&pool->mutex);
     if (expired)
-        pool->stats.jobs_expired++;
+        weir__pool_count_expired(pool, priority);
     else if (error == -ECANCELED)
-        pool->stats.jobs_cancelled++;
+        weir__pool_count_cancelled(pool, priority);
     else
-        pool->stats.jobs_refused++;
+        weir__pool_count_refused(pool, priority);
     pthread_mutex_unlock(&pool->mutex);
 }
 
-int weir__pool_admit(struct weir_pool *pool, int64_t deadline_ns)
+static int admit(struct weir_pool *pool, enum weir_priority priority, int64_t deadline_ns)
 {
     int error = weir__wait_refuse(deadline_ns);
 
     if (error < 0)
         return error;
-    error = weir__credits_take(&pool->credits, deadline_ns);
+    error = weir__credits_take_as(&pool->credits, priority, deadline_ns);
     if (error < 0)
-        count_unadmitted(pool, error, deadline_ns);
+        count_unadmitted(pool, priority, error, deadline_ns);
     return error;
+}
+
+int weir__pool_admit(struct weir_pool *pool, int64_t deadline_ns)
+{
+    return admit(pool, WEIR_PRIORITY_NORMAL, deadline_ns);
+}
+
+void weir__pool_give_up(struct weir_pool *pool)
+{
+    weir__credits_give_as(&pool->credits, WEIR_PRIORITY_NORMAL);
 }
 
 void weir__pool_post(struct weir_pool *pool, struct weir__job *job)
@@ -117,37 +197,58 @@ void weir__pool_post(struct weir_pool *pool, struct weir__job *job)
 
 bool weir__pool_withdraw(struct weir__job *job)
 {
-    return take_back(job->pool, job, -ECANCELED);
+    return try_to_leave(job, -ECANCELED) == TAKEN_BACK;
+}
+
+/* Before anything else: whether the job may go into the queue at all. */
+static int enter(struct weir_pool *pool, const struct weir__job *job)
+{
+    int error = weir__wait_check();
+
+    if (error >= 0)
+        error = admit(pool, job->priority, job->deadline_ns);
+    if (error < 0)
+        weir__wait_settle(NULL); /* who tries again and again starves nobody */
+    return error;
+}
+
+static void set_priority(struct weir__job *job, enum weir_priority priority, bool slow)
+{
+    job->priority = priority;
+    job->is_slow = slow || priority == WEIR_PRIORITY_BACKGROUND;
 }
 
 int weir__pool_call(struct weir_pool *pool, weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 {
-    struct weir__job job = { .fn = fn, .arg = arg, .deadline_ns = deadline_ns };
-    int error = weir__wait_check();
+    struct weir__inherited *inherited = weir__inherited_self();
+    struct weir__job job = {
+        .fn = fn, .arg = arg, .inherited = inherited, .deadline_ns = deadline_ns
+    };
+    struct stay stay = { .job = &job };
+    int error;
 
-    if (error >= 0)
-        error = weir__pool_admit(pool, deadline_ns);
-    if (error < 0) {
-        weir__wait_settle(NULL); /* who tries again and again starves nobody */
-        return error;
-    }
-    return run_job(pool, &job, WEIR__PARK_CANCELLABLE);
+    set_priority(&job, inherited->priority, false);
+    error = enter(pool, &job);
+    return error < 0 ? error : run_job(pool, &stay, WEIR__PARK_CANCELLABLE);
 }
 
 int weir__pool_call_release(struct weir_pool *pool, weir_pool_fn *fn, void *arg)
 {
+    struct weir__inherited *inherited = weir__inherited_self();
     struct weir__job job = {
         .fn = fn,
         .arg = arg,
+        .inherited = inherited,
         .is_release = true,
         .deadline_ns = WEIR_FOREVER,
     };
+    struct stay stay = { .job = &job };
 
-    return run_job(pool, &job, WEIR__PARK_RELEASE);
+    set_priority(&job, inherited->priority, false);
+    return run_job(pool, &stay, WEIR__PARK_RELEASE);
 }
 
-/* Why the caller has no pool. */
-static int no_pool(void)
+int weir__pool_missing(void)
 {
     return weir__loop_forked ? -EOWNERDEAD : -ENXIO;
 }
@@ -158,7 +259,9 @@ int weir_pool_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 
     if (!fn)
         return -EINVAL;
-    return loop ? weir__pool_call(loop->runtime->pool, fn, arg, deadline_ns) : no_pool();
+    if (!loop)
+        return weir__pool_missing();
+    return weir__pool_call(loop->runtime->pool, fn, arg, deadline_ns);
 }
 
 int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
@@ -168,138 +271,116 @@ int weir_cpu_run(weir_pool_fn *fn, void *arg, int64_t deadline_ns)
 
     if (!fn)
         return -EINVAL;
-    error = loop ? weir__pool_start(loop->runtime->cpu_pool) : no_pool();
+    error = loop ? weir__pool_start(loop->runtime->cpu_pool) : weir__pool_missing();
     return error < 0 ? error : weir__pool_call(loop->runtime->cpu_pool, fn, arg, deadline_ns);
+}
+
+/* --- Jobs with options ------------------------------------------------------------------------ */
+
+static int check_job(const struct weir_job_options *options)
+{
+    if (options->size && options->size != sizeof *options)
+        return -EINVAL;
+    if (options->priority >= WEIR_PRIORITY_COUNT)
+        return -EINVAL;
+    if (!options->abandonable && (options->storage_bytes || options->cleanup))
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+        if (options->reserved[i])
+            return -EINVAL;
+    return 0;
+}
+
+static void set_options(struct weir__job *job, const struct weir_job_options *options)
+{
+    job->name = options->name;
+    set_priority(job, options->sets_priority ? options->priority : job->inherited->priority,
+                 options->slow);
+}
+
+/* The job of a task that may leave it behind, all of it in one block; NULL without memory. */
+static struct weir__own_job *make_own(weir_pool_fn *fn, void *arg,
+                                      const struct weir_job_options *options, int64_t deadline_ns)
+{
+    struct weir__own_job *own;
+    size_t bytes;
+
+    if (__builtin_add_overflow(sizeof *own, options->storage_bytes, &bytes))
+        return NULL;
+    own = weir__memory_alloc(NULL, bytes);
+    if (!own)
+        return NULL;
+    *own = (struct weir__own_job){ .inherited = *weir__inherited_self() };
+    own->job = (struct weir__job){
+        .fn = fn,
+        .arg = options->storage_bytes ? own->storage : arg,
+        .cleanup = options->cleanup,
+        .inherited = &own->inherited,
+        .is_own = true,
+        .deadline_ns = deadline_ns,
+    };
+    set_options(&own->job, options);
+    if (options->storage_bytes)
+        memcpy(own->storage, arg, options->storage_bytes);
+    return own;
+}
+
+static int run_own(struct weir_pool *pool, weir_pool_fn *fn, void *arg,
+                   const struct weir_job_options *options, int64_t deadline_ns)
+{
+    struct weir__own_job *own = make_own(fn, arg, options, deadline_ns);
+    struct stay stay = { .job = &own->job };
+    int result;
+
+    if (!own)
+        return -ENOMEM;
+    result = enter(pool, &own->job);
+    if (result >= 0) {
+        result = run_job(pool, &stay, WEIR__PARK_CANCELLABLE);
+        if (stay.leaving == LEFT) {
+            if (options->abandoned)
+                *options->abandoned = true;
+            return result;
+        }
+        if (options->storage_bytes && own->job.state == WEIR__JOB_DONE)
+            memcpy(arg, own->storage, options->storage_bytes);
+    }
+    weir__memory_free(own);
+    return result;
+}
+
+int weir_pool_run_on(struct weir_pool *pool, weir_pool_fn *fn, void *arg,
+                     const struct weir_job_options *options, int64_t deadline_ns)
+{
+    struct weir__loop *loop = weir__loop_current;
+    struct weir__job job = { .fn = fn, .arg = arg, .deadline_ns = deadline_ns };
+    struct stay stay = { .job = &job };
+    int error = options ? check_job(options) : 0;
+
+    if (!fn || error < 0 || (options && options->storage_bytes && !arg))
+        return -EINVAL;
+    if (options && options->abandoned)
+        *options->abandoned = false;
+    if (!loop)
+        return weir__pool_missing();
+    if (!pool)
+        pool = loop->runtime->pool;
+    if (pool == loop->runtime->cpu_pool) /* it may have no thread yet */
+        error = weir__pool_start(pool);
+    if (error < 0)
+        return error;
+    if (!options)
+        return weir__pool_call(pool, fn, arg, deadline_ns);
+    if (options->abandonable)
+        return run_own(pool, fn, arg, options, deadline_ns);
+    job.inherited = weir__inherited_self();
+    set_options(&job, options);
+    error = enter(pool, &job);
+    return error < 0 ? error : run_job(pool, &stay, WEIR__PARK_CANCELLABLE);
 }
 
 bool weir__pool_is_crowded(const struct weir_pool *pool)
 {
     /* relaxed: a hint */
     return atomic_load_explicit(&pool->crowded, memory_order_relaxed);
-}
-
-void weir__pool_read_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
-{
-    pthread_mutex_lock(&pool->mutex);
-    *stats = pool->stats;
-    stats->queued = weir__pool_waiting(pool);
-    pthread_mutex_unlock(&pool->mutex);
-}
-
-int weir_pool_read_stats(struct weir_pool_stats *stats)
-{
-    struct weir__loop *loop = weir__loop_current;
-
-    if (!stats)
-        return -EINVAL;
-    if (!loop)
-        return no_pool();
-    weir__pool_read_stats(loop->runtime->pool, stats);
-    return 0;
-}
-
-int weir_cpu_read_stats(struct weir_pool_stats *stats)
-{
-    struct weir__loop *loop = weir__loop_current;
-
-    if (!stats)
-        return -EINVAL;
-    if (!loop)
-        return no_pool();
-    weir__pool_read_stats(loop->runtime->cpu_pool, stats);
-    return 0;
-}
-
-static const struct weir__reason awaits_place = { "place in the queue of a pool",
-                                                  WEIR_PHASE_POOL_QUEUE, NULL };
-
-/* A pool without threads; the caller sets how many there may be, and how they are named. */
-static struct weir_pool *make(unsigned threads_max, unsigned queue_limit,
-                              enum weir_when_full when_full, int64_t wait_ns)
-{
-    struct weir_pool *pool = weir__memory_zalloc(NULL, sizeof *pool);
-
-    if (!pool)
-        return NULL;
-    pool->threads_max = threads_max;
-    pool->has_cpus = pthread_getaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus) == 0;
-    weir__credits_init(&pool->credits, &awaits_place, (size_t)threads_max + queue_limit, when_full,
-                       wait_ns);
-    weir__list_init(&pool->jobs);
-    weir__list_init(&pool->idle);
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->all_ended, NULL);
-    return pool;
-}
-
-int weir__pool_create(struct weir_pool **out, const struct weir_options *options)
-{
-    struct weir_pool *pool = make(options->pool_threads_max, options->pool_queue_limit,
-                                  options->pool_when_full, options->pool_wait_ns);
-    int error;
-
-    if (!pool)
-        return -ENOMEM;
-    pool->name = "weir-pool";
-    pool->threads_min = options->pool_threads_min;
-    pool->idle_ns = options->pool_idle_ns;
-    error = weir__pool_start(pool);
-    if (error < 0)
-        weir__pool_destroy(pool);
-    else
-        *out = pool;
-    return error;
-}
-
-int weir__pool_create_cpu(struct weir_pool **out, const struct weir_options *options)
-{
-    struct weir_pool *pool = make(options->cpu_threads, options->cpu_queue_limit,
-                                  options->cpu_when_full, options->cpu_wait_ns);
-
-    if (!pool)
-        return -ENOMEM;
-    pool->name = "weir-cpu";
-    pool->threads_min = options->cpu_threads;
-    *out = pool;
-    return 0;
-}
-
-int weir__pool_create_resolver(struct weir_pool **out, const struct weir_options *options)
-{
-    struct weir_pool *pool = make(options->resolve_threads_max, options->resolve_queue_limit,
-                                  options->resolve_when_full, options->resolve_wait_ns);
-
-    if (!pool)
-        return -ENOMEM;
-    pool->name = "weir-dns";
-    pool->threads_min = options->resolve_threads_min;
-    pool->idle_ns = options->pool_idle_ns;
-    *out = pool;
-    return 0;
-}
-
-void weir__pool_free(struct weir_pool *pool)
-{
-    void (*on_end)(void *context) = pool->on_end;
-    void *context = pool->context;
-
-    pthread_cond_destroy(&pool->all_ended);
-    pthread_mutex_destroy(&pool->mutex);
-    weir__memory_free(pool);
-    if (on_end)
-        on_end(context);
-}
-
-void weir__pool_destroy(struct weir_pool *pool)
-{
-    weir__pool_stop(pool, false);
-    weir__pool_free(pool);
-}
-
-void weir__pool_leave(struct weir_pool *pool, void (*on_end)(void *context), void *context)
-{
-    pool->on_end = on_end;
-    pool->context = context;
-    if (weir__pool_stop(pool, true))
-        weir__pool_free(pool);
 }

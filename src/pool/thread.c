@@ -11,11 +11,14 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "core/local.h"
 #include "core/park.h"
+#include "pool/stats.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +41,8 @@ struct weir__pool_thread {
     bool ended;                         /* its own */
     bool is_last;                       /* its own: of a pool that was left to it */
     atomic_uint word;                   /* see above */
+    long doze_count;                    /* its own: how often it slept as it had no job */
+    long sleep_count;                   /* its own: other sleeps, when that was last asked */
     int64_t idle_end_ns;                /* its own: when it ends if it is still idle */
     struct weir__pool_thread *previous; /* its own: the one that ended before it, to be joined */
 };
@@ -58,28 +63,81 @@ static void wake(struct weir__pool_thread *thread)
     syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* Under the mutex: whether a thread more is wanted, see growth.h. One on its way is waited for: it
+ * looks itself when it is there. */
+static enum weir__growth_answer ask(const struct weir_pool *pool, int64_t now_ns)
+{
+    const struct weir__growth_look look = {
+        .ready_count = weir__job_queue_ready(&pool->jobs),
+        .active_count = pool->stats.threads_busy + pool->coming_count,
+        .oldest_ns = weir__job_queue_oldest(&pool->jobs),
+        .now_ns = now_ns,
+    };
+
+    if (look.ready_count <= pool->coming_count)
+        return WEIR__GROWTH_NONE;
+    if (pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS)
+        return WEIR__GROWTH_NONE;
+    return weir__growth_ask(&pool->growth, &look);
+}
+
 struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns)
 {
     struct weir__pool_help help = { 0 };
+    enum weir__growth_answer answer = pool->jobs.count ? ask(pool, now_ns) : WEIR__GROWTH_NONE;
 
     /* relaxed: a hint */
     atomic_store_explicit(&pool->crowded, weir__pool_waiting(pool) > 0, memory_order_relaxed);
-    if (pool->job_count <= pool->coming_count)
+    if (answer == WEIR__GROWTH_NONE)
         return help;
-    if (pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS)
-        return help;
-    pool->called_ns = now_ns;
     if (!weir__list_empty(&pool->idle)) {
         struct weir__pool_thread *hottest =
             WEIR_CONTAINER_OF(pool->idle.prev, struct weir__pool_thread, link);
 
+        pool->called_ns = now_ns;
         help.asleep = call_idle(pool, hottest) ? hottest : NULL;
-    } else if (pool->stats.threads < pool->threads_max) {
+    } else if (answer == WEIR__GROWTH_NEW && pool->stats.threads < pool->threads_max) {
+        pool->called_ns = now_ns;
         help.start = true;
         pool->coming_count++;
         pool->stats.threads++;
     }
     return help;
+}
+
+int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns)
+{
+    int64_t since_ns, look_ns;
+
+    if (weir__job_queue_ready(&pool->jobs) <= pool->coming_count)
+        return INT64_MAX;
+    if (weir__list_empty(&pool->idle) && pool->stats.threads == pool->threads_max)
+        return INT64_MAX;
+    since_ns = weir__job_queue_oldest(&pool->jobs);
+    if (since_ns < pool->growth.taken_ns)
+        since_ns = pool->growth.taken_ns;
+    look_ns = weir__clock_add(since_ns, pool->growth.after_ns);
+    return look_ns > now_ns ? look_ns : weir__clock_add(now_ns, LATE_NS);
+}
+
+/* How often the thread has slept in the kernel since it began. */
+static long count_sleeps(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/* Whether a job that ran for so long has slept: asked only where it matters, as it costs a system
+ * call. */
+static bool has_slept(struct weir__pool_thread *self, int64_t run_ns)
+{
+    long before = self->sleep_count;
+
+    if (run_ns < WEIR__GROWTH_WAKE_NS)
+        return false;
+    self->sleep_count = count_sleeps() - self->doze_count;
+    return self->sleep_count > before;
 }
 
 static bool is_woken(struct weir__pool_thread *self)
@@ -102,8 +160,9 @@ static bool doze(struct weir__pool_thread *self)
     atomic_compare_exchange_strong_explicit(&self->word, &awake, ASLEEP, memory_order_relaxed,
                                             memory_order_relaxed);
     while (!is_woken(self)) {
-        syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
-                end_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+        if (syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
+                    end_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY) == 0)
+            self->doze_count++;
         if (end_ns != INT64_MAX && !is_woken(self) && weir__clock_now() >= end_ns)
             return false;
     }
@@ -170,61 +229,29 @@ static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
     weir__list_append(&pool->idle, &self->link);
 }
 
-static void count_max(uint64_t *max, uint64_t value)
-{
-    if (*max < value)
-        *max = value;
-}
-
-/* Under the mutex. */
-static void count_done(struct weir_pool *pool, const struct weir__job *job, int64_t now_ns)
-{
-    struct weir_pool_stats *stats = &pool->stats;
-    uint64_t wait_ns, run_ns;
-
-    stats->threads_busy--;
-    if (job->code < 0) {
-        stats->jobs_expired++;
-        return;
-    }
-    /* Its thread may have read the clock first, and then waited for the mutex. */
-    wait_ns = job->started_ns > job->queued_ns ? (uint64_t)(job->started_ns - job->queued_ns) : 0;
-    run_ns = (uint64_t)(now_ns - job->started_ns);
-    stats->jobs_run++;
-    stats->wait_ns += wait_ns;
-    stats->run_ns += run_ns;
-    count_max(&stats->wait_max_ns, wait_ns);
-    count_max(&stats->run_max_ns, run_ns);
-}
-
-/* The credit first: the task that goes on may need it for its next job. */
-static void hand_back(struct weir_pool *pool, struct weir__job *job)
-{
-    bool fired;
-
-    if (!job->is_release)
-        weir__credits_give(&pool->credits);
-    if (job->done) {
-        job->done(job);
-        return;
-    }
-    fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
-    WEIR_ASSERT(fired);
-}
-
-/* Under the mutex: the oldest job, or NULL. */
+/* Under the mutex: the job whose turn it is, or NULL. */
 static struct weir__job *take(struct weir_pool *pool, int64_t now_ns)
 {
-    struct weir__list *link = weir__list_pop(&pool->jobs);
-    struct weir__job *job;
+    struct weir__job *job = weir__job_queue_take(&pool->jobs);
 
-    if (!link)
+    if (!job)
         return NULL;
-    job = WEIR_CONTAINER_OF(link, struct weir__job, link);
     job->started_ns = now_ns;
-    pool->job_count--;
+    pool->growth.taken_ns = now_ns;
     pool->stats.threads_busy++;
     return job;
+}
+
+/* Under the mutex: the job is over. */
+static void finish(struct weir_pool *pool, struct weir__job *job, int64_t now_ns, bool slept)
+{
+    job->state = WEIR__JOB_DONE;
+    pool->stats.threads_busy--;
+    pool->stats.abandoned_now -= job->abandoned;
+    weir__job_queue_end(&pool->jobs, job);
+    weir__pool_count_run(pool, job, now_ns);
+    if (job->code >= 0)
+        weir__growth_note(&pool->growth, now_ns - job->started_ns, slept);
 }
 
 /* Under the mutex: the thread was woken or started, and is here. */
@@ -238,6 +265,26 @@ static void arrive(struct weir__pool_thread *self)
         pool->stats.threads_max = pool->stats.threads;
 }
 
+/* Outside of the mutex: back to whom it belongs. The credit first: the task that goes on may need
+ * it for its next job. */
+static void hand_back(struct weir_pool *pool, struct weir__job *job)
+{
+    bool fired;
+
+    if (!job->is_release)
+        weir__credits_give_as(&pool->credits, job->priority);
+    if (job->done) {
+        job->done(job);
+    } else if (job->abandoned) {
+        if (job->cleanup)
+            job->cleanup(job->arg);
+        weir__memory_free(job);
+    } else {
+        fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
+        WEIR_ASSERT(fired);
+    }
+}
+
 /*
  * One meeting with the others: what was done is counted, the next job is taken, or the thread is
  * idle before the result is handed back: a task that calls again at once finds it.
@@ -246,6 +293,7 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
 {
     struct weir_pool *pool = self->pool;
     int64_t now_ns = weir__clock_now();
+    bool slept = done && has_slept(self, now_ns - done->started_ns);
     struct weir__pool_help help;
     struct weir__job *job;
 
@@ -253,7 +301,7 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     if (self->coming)
         arrive(self);
     if (done)
-        count_done(pool, done, now_ns);
+        finish(pool, done, now_ns, slept);
     job = take(pool, now_ns);
     if (!job)
         go_idle(self, now_ns);
@@ -272,8 +320,9 @@ static void run(struct weir__job *job)
         job->code = -ETIME;
         return;
     }
-    weir__inherited_of_thread = *job->inherited;
+    weir__inherited_replace(&weir__inherited_of_thread, job->inherited);
     job->result = job->fn(job->arg);
+    weir__inherited_replace(&weir__inherited_of_thread, &weir__inherited_nothing);
     job->code = 0;
 }
 
@@ -292,10 +341,11 @@ static void *work(void *arg)
     char name[16];
 
     self->handle = pthread_self();
-    snprintf(name, sizeof name, "%s-%u", self->pool->name, self->number % NAME_COUNT);
+    snprintf(name, sizeof name, "%s-%u", self->pool->thread_name, self->number % NAME_COUNT);
     pthread_setname_np(self->handle, name);
     if (self->pool->has_cpus)
         pthread_setaffinity_np(self->handle, sizeof self->pool->cpus, &self->pool->cpus);
+    self->sleep_count = count_sleeps();
     while (!self->ended) {
         job = next_job(self, job);
         if (job)
@@ -369,13 +419,13 @@ int weir__pool_start(struct weir_pool *pool)
     return error;
 }
 
-bool weir__pool_stop(struct weir_pool *pool, bool may_leave)
+bool weir__pool_stop(struct weir_pool *pool)
 {
     struct weir__list *link;
     bool left;
 
     pthread_mutex_lock(&pool->mutex);
-    WEIR_ASSERT(weir__list_empty(&pool->jobs));
+    WEIR_ASSERT(pool->jobs.count == 0);
     pool->stopping = true;
     while ((link = pool->idle.next) != &pool->idle) {
         struct weir__pool_thread *thread = WEIR_CONTAINER_OF(link, struct weir__pool_thread, link);
@@ -383,7 +433,7 @@ bool weir__pool_stop(struct weir_pool *pool, bool may_leave)
         if (call_idle(pool, thread))
             wake(thread);
     }
-    while (pool->stats.threads > (may_leave ? pool->stats.threads_busy : 0))
+    while (pool->stats.threads > pool->stats.threads_busy)
         pthread_cond_wait(&pool->all_ended, &pool->mutex);
     left = pool->left = pool->stats.threads > 0;
     pthread_mutex_unlock(&pool->mutex);

@@ -398,15 +398,16 @@ static int prepare(struct weir__run *run)
 {
     int error = create_loops(run);
 
+    weir__pools_init(&run->runtime);
     if (error < 0)
         goto destroy_loops;
-    error = weir__pool_create(&run->runtime.pool, &run->runtime.options);
+    error = weir__pool_create(&run->runtime);
     if (error < 0)
         goto destroy_loops;
-    error = weir__pool_create_cpu(&run->runtime.cpu_pool, &run->runtime.options);
+    error = weir__pool_create_cpu(&run->runtime);
     if (error < 0)
         goto destroy_pool;
-    error = weir__resolver_create(&run->runtime.resolver, &run->runtime.options);
+    error = weir__resolver_create(&run->runtime.resolver, &run->runtime);
     if (error < 0)
         goto destroy_cpu_pool;
     if (!run->runtime.options.no_overflow_handler)
@@ -416,10 +417,11 @@ static int prepare(struct weir__run *run)
 
     weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
-    weir__pool_destroy(run->runtime.cpu_pool);
+    weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
 destroy_pool:
-    weir__pool_destroy(run->runtime.pool);
+    weir__pool_leave(run->runtime.pool, NULL, NULL);
 destroy_loops:
+    weir__pools_term(&run->runtime);
     destroy_loops(run);
     return weir__run_explain(error, error == -EAGAIN
                                         ? "pthread_create: no thread for the pool; raise ulimit -u"
@@ -481,9 +483,11 @@ int weir__run_destroy(struct weir__run *run)
 
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
+    weir__pools_leave_owned(&run->runtime);
     weir__resolver_destroy(run->runtime.resolver);
-    weir__pool_destroy(run->runtime.cpu_pool);
-    weir__pool_destroy(run->runtime.pool);
+    weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
+    weir__pool_leave(run->runtime.pool, NULL, NULL);
+    weir__pools_term(&run->runtime);
     destroy_loops(run);
     if (error >= 0)
         error = run->result;

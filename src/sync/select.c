@@ -294,7 +294,7 @@ static void look(const struct selection *selection, int64_t deadline_ns)
 {
     if (!has_looks(selection) ||
         !(look_is_due(weir__loop_current) || (selection->flags & WEIR_SELECT_PRIORITY) ||
-          weir__wait_refuse(deadline_ns) < 0))
+          (deadline_ns != WEIR_FOREVER && weir__wait_refusal(deadline_ns) < 0)))
         return;
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];

@@ -69,6 +69,8 @@ static void add_row(struct weir_op_stats *sums, const struct weir__row_stats *ro
     sums->failed_count += get(&row->failed);
     sums->cancelled_count += get(&row->cancelled);
     sums->expired_count += get(&row->expired);
+    sums->expired_queued_count += get(&row->expired_queued);
+    sums->expired_ready_count += get(&row->expired_ready);
     sums->missed_count += get(&row->missed);
     sums->refused_count += get(&row->refused);
     sums->rerouted_count += get(&row->rerouted);

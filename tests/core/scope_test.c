@@ -316,16 +316,20 @@ static void test_who_may_join_and_spawn(void **state)
 static int misuse(void *arg)
 {
     char name[WEIR_NAME_BYTES + 1];
-    struct weir_scope_options cases[] = { { .size = 1 }, { .reserved = { 1 } } };
+    struct weir_scope_options cases[] = {
+        { .size = 1 },
+        { .reserved = { 1 } },
+        { .duration_ns = -1 },
+    };
     struct weir_scope *scope;
 
     (void)arg;
     memset(name, 'n', sizeof name);
     name[WEIR_NAME_BYTES] = 0;
     CHECK_EQUAL(weir_scope_create(NULL, WEIR_SCOPE_COLLECT, NULL), -EINVAL);
-    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_SUPERVISE + 1, NULL), -EINVAL);
-    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &cases[0]), -EINVAL);
-    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &cases[1]), -EINVAL);
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_ANY + 1, NULL), -EINVAL);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &cases[i]), -EINVAL);
     CHECK_EQUAL(
         weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &(struct weir_scope_options){ .name = name }),
         -E2BIG);

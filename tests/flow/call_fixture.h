@@ -67,7 +67,7 @@ static inline int wait_at_gate(struct hop *hop)
 
 static inline int look_and_wait_at_gate(struct hop *hop)
 {
-    hop->line->deadline_ns = weir_call_deadline_ns();
+    hop->line->deadline_ns = weir_deadline_ns();
     CHECK_SAME(weir_trace_get(&hop->line->trace), 0);
     return wait_at_gate(hop);
 }

@@ -218,7 +218,7 @@ CASE(call_that_no_server_takes_is_withdrawn, EVERYWHERE, 0)
 
 static int deadlines_narrow(struct hop *hop)
 {
-    int64_t own_ns = weir_call_deadline_ns();
+    int64_t own_ns = weir_deadline_ns();
     uint64_t number = 0;
 
     CHECK_SAME(weir_call(hop[1].port, &number, &number, NULL, own_ns + 1000), 7);
@@ -230,7 +230,7 @@ static int deadlines_narrow(struct hop *hop)
 
 static int look_at_deadline(struct hop *hop)
 {
-    hop->line->deadline_ns = weir_call_deadline_ns();
+    hop->line->deadline_ns = weir_deadline_ns();
     return 7;
 }
 
@@ -243,7 +243,7 @@ CASE(earliest_deadline_on_the_way_holds, EVERYWHERE, 0)
     line.hops[2].deed = deadlines_narrow;
     begin_call(scene, &source, line.hops[2].port, weir_in_seconds(100));
     CHECK_SAME(end_call(&source), 0);
-    CHECK_SAME(weir_call_deadline_ns(), WEIR_FOREVER);
+    CHECK_SAME(weir_deadline_ns(), WEIR_FOREVER);
     line_close(&line);
 }
 

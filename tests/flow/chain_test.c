@@ -279,7 +279,7 @@ CASE(cancel_is_answered, ON_TASKS, 0)
 
 static int look_at_deadline(struct weir_chain *chain, void *context)
 {
-    *(int64_t *)context = weir_call_deadline_ns();
+    *(int64_t *)context = weir_deadline_ns();
     CHECK_SAME(weir_chain_deadline_ns(chain), *(int64_t *)context);
     return 0;
 }
@@ -292,7 +292,7 @@ CASE(calls_of_steps_inherit_the_deadline, ON_TASKS, 0)
     (void)scene;
     CHECK_SAME(weir_chain_run(&step, 1, &seen_ns, NULL, deadline_ns), 0);
     CHECK_SAME(seen_ns, deadline_ns);
-    CHECK_SAME(weir_call_deadline_ns(), WEIR_FOREVER);
+    CHECK_SAME(weir_deadline_ns(), WEIR_FOREVER);
 }
 
 /* --- Bad input --- */

@@ -28,7 +28,7 @@ static int run_errand(void *arg)
     uint64_t value;
 
     CHECK_SAME(weir_trace_get(&errand->trace), 0);
-    errand->deadline_ns = weir_call_deadline_ns();
+    errand->deadline_ns = weir_deadline_ns();
     errand->begun++;
     errand->result = weir_chan_recv(errand->gate, &value, WEIR_FOREVER);
     return 0;
@@ -39,9 +39,9 @@ static int detach_and_wait(struct hop *hop)
 {
     struct errand *errand = hop->line->context;
 
-    CHECK(weir_call_deadline_ns() != WEIR_FOREVER);
+    CHECK(weir_deadline_ns() != WEIR_FOREVER);
     CHECK_SAME(weir_detach(errand->scope, run_errand, errand, NULL), 0);
-    CHECK(weir_call_deadline_ns() != WEIR_FOREVER);
+    CHECK(weir_deadline_ns() != WEIR_FOREVER);
     return weir_sleep(WEIR_FOREVER);
 }
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* A loop looks after the jobs of its tasks; see watch.h. */
+#include "pool/watch.h"
+
+#include "base/clock.h"
+#include "core/loop.h"
+#include "pool/thread.h"
+
+/* When to look again; INT64_MAX when threads alone see to it. */
+static int64_t look_at(struct weir_pool *pool)
+{
+    struct weir__pool_help help;
+    int64_t now_ns = weir__clock_now();
+    int64_t next_ns;
+
+    pthread_mutex_lock(&pool->mutex);
+    help = weir__pool_find_help(pool, now_ns);
+    next_ns = weir__pool_next_look(pool, now_ns);
+    pthread_mutex_unlock(&pool->mutex);
+    weir__pool_call_help(pool, help);
+    return next_ns;
+}
+
+static void look(struct weir__timer *timer)
+{
+    struct weir__loop *loop = WEIR_CONTAINER_OF(timer, struct weir__loop, pool_watch);
+    struct weir__runtime *runtime = loop->runtime;
+    int64_t next_ns = INT64_MAX;
+
+    pthread_mutex_lock(&runtime->pools_mutex); /* no pool goes meanwhile */
+    for (struct weir__list *link = runtime->pools.next; link != &runtime->pools;
+         link = link->next) {
+        int64_t look_ns = look_at(WEIR_CONTAINER_OF(link, struct weir_pool, link));
+
+        if (look_ns < next_ns)
+            next_ns = look_ns;
+    }
+    pthread_mutex_unlock(&runtime->pools_mutex);
+    if (next_ns != INT64_MAX)
+        weir__pool_watch_at(loop, next_ns);
+}
+
+void weir__pool_watch_enter(struct weir__loop *loop)
+{
+    if (loop->pool_job_count++ == 0)
+        weir__timer_init(&loop->pool_watch, look);
+}
+
+void weir__pool_watch_at(struct weir__loop *loop, int64_t look_ns)
+{
+    if (weir__timer_armed(&loop->pool_watch)) {
+        if (loop->pool_watch.deadline_ns <= look_ns)
+            return;
+        weir__timer_disarm(&loop->wheel, &loop->pool_watch);
+    }
+    weir__timer_arm(&loop->wheel, &loop->pool_watch, look_ns);
+}
+
+void weir__pool_watch_leave(struct weir__loop *loop)
+{
+    if (--loop->pool_job_count == 0)
+        weir__timer_disarm(&loop->wheel, &loop->pool_watch);
+}

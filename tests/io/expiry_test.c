@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* What a deadline that passed was spent on: one test for each phase, and its counter. */
+#include "fixture.h"
+
+#include "core/expiry.h"
+
+enum {
+    FILLERS = (WEIR__LOOP_CLOCK_TURNS + 2) * WEIR__LOOP_BUDGET, /* the clock is read meanwhile */
+    SOON_MS = 20, /* far enough that a loop that has nothing to do is not late */
+};
+
+/* A call that has returned -ETIME: where its time went, and that it was counted there, once. */
+static void expect(int64_t result, enum weir_phase phase, enum weir_counter id)
+{
+    CHECK_EQUAL(result, -ETIME);
+    CHECK_EQUAL(weir_expired_phase(), phase);
+    CHECK_EQUAL(counter(id), 1);
+    for (enum weir_counter other = WEIR_EXPIRED_BEFORE; other <= WEIR_EXPIRED_PEER; other++)
+        CHECK_EQUAL(counter(other), other == id);
+}
+
+static struct weir_chan *make_chan(void)
+{
+    struct weir_chan *chan = NULL;
+
+    CHECK_EQUAL(weir_chan_create(&chan, 0, 0, NULL), 0);
+    return chan;
+}
+
+/* --- Tasks. ----------------------------------------------------------------------------------- */
+
+static int before_body(void *arg)
+{
+    struct weir_chan *chan = make_chan();
+
+    (void)arg;
+    CHECK_EQUAL(weir_expired_phase(), WEIR_PHASE_NONE);
+    expect(weir_chan_recv(chan, NULL, 1), WEIR_PHASE_NONE, WEIR_EXPIRED_BEFORE);
+    weir_chan_release(chan);
+    return 0;
+}
+
+static int task_body(void *arg)
+{
+    struct weir_chan *chan = make_chan();
+
+    (void)arg;
+    expect(weir_chan_recv(chan, NULL, weir_in_ms(SOON_MS)), WEIR_PHASE_TASK, WEIR_EXPIRED_TASK);
+    weir_chan_release(chan);
+    return 0;
+}
+
+/* Neither does a sleep expire, nor a call that succeeds all the same. */
+static int timer_body(void *arg)
+{
+    struct weir_chan *chan = make_chan();
+    int64_t deadline_ns = weir_in_ms(1);
+    int pair[2];
+    char byte;
+
+    (void)arg;
+    make_pair(pair);
+    CHECK_EQUAL(weir_send(pair[1], "x", 1, 0, WEIR_FOREVER), 1);
+    CHECK_EQUAL(weir_sleep(weir_in_ms(2)), 0);
+    CHECK_EQUAL(weir_recv(pair[0], &byte, 1, 0, deadline_ns), 1);
+    CHECK_EQUAL(weir_sleep(deadline_ns), 0);
+    deadline_ns = weir_in_ms(1);
+    CHECK_EQUAL(weir_sleep(weir_in_ms(2)), 0);
+    expect(weir_chan_recv(chan, NULL, deadline_ns), WEIR_PHASE_TIMER, WEIR_EXPIRED_TIMER);
+    CHECK_EQUAL(weir_close(pair[0]), 0);
+    CHECK_EQUAL(weir_close(pair[1]), 0);
+    weir_chan_release(chan);
+    return 0;
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Holds the loop until the deadline has passed, and the tick of the wheel that it is in. */
+static int hog(void *arg)
+{
+    while (weir_now_ns() >> WEIR__TIMER_TICK_BITS <=
+           (*(const int64_t *)arg >> WEIR__TIMER_TICK_BITS) + 1)
+        ;
+    return 0;
+}
+
+/* The loop is busy from before the park until after the deadline. */
+static int busy_body(void *arg)
+{
+    struct weir_chan *chan = make_chan();
+    int64_t deadline_ns = weir_in_ms(1);
+
+    (void)arg;
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), hog, &deadline_ns, NULL), 0);
+    expect(weir_chan_recv(chan, NULL, deadline_ns), WEIR_PHASE_READY_QUEUE,
+           WEIR_EXPIRED_READY_QUEUE);
+    weir_chan_release(chan);
+    return 0;
+}
+
+/* It was woken in time, but others ran past the deadline of its next call. */
+static int late_body(void *arg)
+{
+    struct weir_chan *chan = make_chan();
+    int64_t deadline_ns = weir_in_ms(1);
+
+    (void)arg;
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), hog, &deadline_ns, NULL), 0);
+    for (int i = 0; i < FILLERS; i++)
+        CHECK_EQUAL(weir_spawn(weir_task_scope(), nothing, NULL, NULL), 0);
+    CHECK_EQUAL(weir_yield(), 0);
+    CHECK(weir__loop_current->now_ns > deadline_ns);
+    expect(weir_chan_recv(chan, NULL, deadline_ns), WEIR_PHASE_READY_QUEUE,
+           WEIR_EXPIRED_READY_QUEUE);
+    weir_chan_release(chan);
+    return 0;
+}
+
+/* --- Queues. ---------------------------------------------------------------------------------- */
+
+static int recv_one(void *arg)
+{
+    return weir_chan_recv(arg, NULL, WEIR_FOREVER);
+}
+
+static int spawn_body(void *arg)
+{
+    struct weir_spawn_options options = { .wait_ns = SOON_MS * 1000000 };
+    struct weir_chan *chan = make_chan();
+
+    (void)arg;
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), recv_one, chan, NULL), 0);
+    expect(weir_spawn(weir_task_scope(), nothing, NULL, &options), WEIR_PHASE_SPAWN_QUEUE,
+           WEIR_EXPIRED_SPAWN_QUEUE);
+    CHECK_EQUAL(weir_chan_send(chan, NULL, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_chan_release(chan), 0);
+    return 0;
+}
+
+static int pool_body(void *arg)
+{
+    struct call holder;
+
+    (void)arg;
+    hold_pool(&holder);
+    expect(weir_pool_run(nothing, NULL, weir_in_ms(SOON_MS)), WEIR_PHASE_POOL_QUEUE,
+           WEIR_EXPIRED_POOL_QUEUE);
+    let_pool_go(&holder);
+    return 0;
+}
+
+static void test_in_queues(void **state)
+{
+    const struct weir_options two_tasks = { .loop_count = 1, .tasks_per_loop = 2 };
+
+    (void)state;
+    assert_int_equal(test_run(spawn_body, NULL, &two_tasks), 0);
+    assert_int_equal(test_run(pool_body, NULL, &one_thread), 0);
+}
+
+/* --- In the kernel. --------------------------------------------------------------------------- */
+
+/* Reads of files that take for ever: no device is so slow, and none lets go of a read. */
+static void prep_for_ever(struct weir__op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_poll_add(sqe, *(const int *)op->address, POLLIN);
+}
+
+static const struct weir__op_row slow_read = {
+    .name = "slow read",
+    .why = "test",
+    .route = WEIR__ROUTE_RING,
+    .class = WEIR__CLASS_DISK_READ,
+    .holds = WEIR__HOLDS_FILE,
+    .prep = prep_for_ever,
+};
+
+static struct weir__op_row true_read;
+
+static void change_row(const struct weir__op_row *row)
+{
+    struct weir__op_row *place =
+        (struct weir__op_row *)(uintptr_t)&weir__op_rows[WEIR__OP_ID_PREAD];
+    uintptr_t first = (uintptr_t)place & ~(uintptr_t)4095;
+    uintptr_t end = ((uintptr_t)(place + 1) + 4095) & ~(uintptr_t)4095;
+
+    CHECK_EQUAL(mprotect((void *)first, end - first, PROT_READ | PROT_WRITE), 0);
+    *place = *row;
+    CHECK_EQUAL(mprotect((void *)first, end - first, PROT_READ), 0);
+}
+
+static struct weir__credits *read_credits(void)
+{
+    return &weir__loop_current->io->credits[WEIR__CLASS_DISK_READ];
+}
+
+static int read_body(void *arg)
+{
+    bool is_queued = arg != NULL;
+    int file = memory_file();
+    int ends[2];
+
+    make_pipe(ends);
+    if (is_queued)
+        CHECK_EQUAL(weir__credits_take(read_credits(), WEIR_FOREVER), 0);
+    expect(weir_pread(file, &ends[0], sizeof ends[0], 0, weir_in_ms(SOON_MS)),
+           is_queued ? WEIR_PHASE_SUBMISSION_QUEUE : WEIR_PHASE_DEVICE,
+           is_queued ? WEIR_EXPIRED_SUBMISSION_QUEUE : WEIR_EXPIRED_DEVICE);
+    CHECK_EQUAL(stats_of(WEIR__OP_ID_PREAD).expired_count, 1);
+    CHECK_EQUAL(stats_of(WEIR__OP_ID_PREAD).expired_queued_count, is_queued);
+    CHECK_EQUAL(stats_of(WEIR__OP_ID_PREAD).expired_ready_count, 0);
+    if (is_queued)
+        weir__credits_give(read_credits());
+    plain_close(file);
+    plain_close(ends[0]);
+    plain_close(ends[1]);
+    return 0;
+}
+
+static void test_at_the_device(void **state)
+{
+    const struct weir_options one_credit = { .loop_count = 1, .submission_limit = 1 };
+    int once = 1;
+
+    (void)state;
+    true_read = weir__op_rows[WEIR__OP_ID_PREAD];
+    change_row(&slow_read);
+    assert_int_equal(test_run(read_body, NULL, &one_credit), 0);
+    assert_int_equal(test_run(read_body, &once, &one_credit), 0);
+    change_row(&true_read);
+    test_carry_out();
+}
+
+static int peer_body(void *arg)
+{
+    bool is_busy = arg != NULL;
+    int64_t deadline_ns = weir_in_ms(is_busy ? 1 : SOON_MS);
+    int pair[2];
+    char byte;
+
+    make_pair(pair);
+    if (is_busy)
+        CHECK_EQUAL(weir_spawn(weir_task_scope(), hog, &deadline_ns, NULL), 0);
+    expect(weir_recv(pair[0], &byte, 1, 0, deadline_ns),
+           is_busy ? WEIR_PHASE_READY_QUEUE : WEIR_PHASE_PEER,
+           is_busy ? WEIR_EXPIRED_READY_QUEUE : WEIR_EXPIRED_PEER);
+    CHECK_EQUAL(stats_of(WEIR__OP_ID_RECV).expired_count, 1);
+    CHECK_EQUAL(stats_of(WEIR__OP_ID_RECV).expired_ready_count, is_busy);
+    plain_close(pair[0]);
+    plain_close(pair[1]);
+    return 0;
+}
+
+static void test_at_the_peer(void **state)
+{
+    int busy = 1;
+
+    (void)state;
+    assert_int_equal(test_run(peer_body, NULL, &one_loop), 0);
+    assert_int_equal(test_run(peer_body, &busy, &one_loop), 0);
+}
+
+static void test_phases_have_names(void **state)
+{
+    (void)state;
+    for (int phase = 0; phase < WEIR_PHASE_COUNT; phase++)
+        assert_non_null(weir_phase_name((enum weir_phase)phase));
+    assert_null(weir_phase_name(WEIR_PHASE_COUNT));
+    assert_string_equal(weir_phase_name(WEIR_PHASE_PEER), "peer");
+}
+
+static void test_in_tasks(void **state)
+{
+    weir_task_fn *const bodies[] = { before_body, task_body, timer_body, busy_body, late_body };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+        assert_int_equal(test_run(bodies[i], NULL, &one_loop), 0);
+    assert_int_equal(weir_expired_phase(), WEIR_PHASE_NONE); /* a plain thread */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_tasks),          cmocka_unit_test(test_in_queues),
+        cmocka_unit_test(test_at_the_device),     cmocka_unit_test(test_at_the_peer),
+        cmocka_unit_test(test_phases_have_names),
+    };
+
+    return cmocka_run_group_tests_name("io/expiry", tests, NULL, NULL);
+}
