@@ -62,3 +62,42 @@ int wrong(void *arg)
         return -1;
     return error == -ETIME ? result : -1;
 }
+
+static struct own_report {
+    struct weir_pool *pool;
+    int fd;
+} own_report;
+
+static int write_own_report(void *arg)
+{
+    char byte;
+
+    (void)arg;
+    return read(own_report.fd, &byte, 1) == 1 ? 0 : -1;
+}
+
+static int own_report_task(void *arg)
+{
+    return weir_pool_run_on(own_report.pool, write_own_report, arg, NULL, WEIR_FOREVER);
+}
+
+int repaired(void *arg)
+{
+    struct weir_pool *reports;
+    struct weir_task *task;
+    int fds[2], result, error;
+
+    (void)arg;
+    if (weir_pool_create(&reports, "reports", NULL) < 0 || weir_pipe2(fds, 0) < 0)
+        return -1;
+    own_report = (struct own_report){ .pool = reports, .fd = fds[0] };
+    error = weir_spawn(weir_task_scope(), own_report_task, NULL,
+                       &(struct weir_spawn_options){ .name = "report", .task = &task });
+    if (error >= 0)
+        error = weir_pool_run(load_file, NULL, weir_in_seconds(60));
+    if (weir_write(fds[1], "x", 1, WEIR_FOREVER) != 1 || weir_join(task, &result, WEIR_FOREVER) < 0)
+        return -1;
+    weir_close(fds[0]);
+    weir_close(fds[1]);
+    return weir_pool_destroy(reports) < 0 || result < 0 ? -1 : error;
+}

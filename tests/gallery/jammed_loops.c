@@ -43,9 +43,9 @@ static int on_each_loop(weir_task_fn *fn)
     if (weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, NULL) < 0)
         return -1;
     for (unsigned i = 0; i < 2; i++) {
-        const struct weir_spawn_options options = {
-            .name = "query", .place = WEIR_PLACE_LOOP, .loop_index = i
-        };
+        const struct weir_spawn_options options = { .name = "query",
+                                                    .place = WEIR_PLACE_LOOP,
+                                                    .loop_index = i };
 
         if (weir_spawn(scope, fn, NULL, &options) < 0)
             weir_scope_cancel(scope);

@@ -3,6 +3,7 @@
  * Repaired: each where it belongs. */
 #include "gallery.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,7 +58,7 @@ static int query(void *arg)
 int repaired(void *arg)
 {
     char line[256] = "";
-    int fd = weir_open("/etc/passwd", 0, 0, WEIR_FOREVER);
+    int fd = weir_openat(AT_FDCWD, "/etc/passwd", O_RDONLY, 0, WEIR_FOREVER);
     ssize_t count = weir_pread(fd, line, sizeof line - 1, 0, WEIR_FOREVER);
 
     (void)arg;
