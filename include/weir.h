@@ -10,6 +10,8 @@
 #include <weir/async.h>
 #include <weir/attribute.h>
 #include <weir/base.h>
+#include <weir/blocking.h>
+#include <weir/branch.h>
 #include <weir/breaker.h>
 #include <weir/bucket.h>
 #include <weir/buffer.h>
@@ -29,6 +31,7 @@
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
+#include <weir/for_each.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
 #include <weir/local.h>
@@ -39,6 +42,7 @@
 #include <weir/pipeline.h>
 #include <weir/pool.h>
 #include <weir/pub.h>
+#include <weir/queue.h>
 #include <weir/resolve.h>
 #include <weir/retry.h>
 #include <weir/runtime.h>

@@ -101,7 +101,10 @@ struct weir_chan_stats {
     size_t senders; /* counted handles open now */
     size_t receivers;
     bool closed; /* closed or aborted */
-    uint64_t reserved[4];
+    /* Sends that found no room, selects aside: with WEIR_NOW, and by their deadline. */
+    uint64_t refused_total;
+    uint64_t expired_total;
+    uint64_t reserved[2];
 };
 
 /* Gets a channel during weir_chan_walk. */
@@ -114,7 +117,8 @@ WEIR_BEGIN
  * Creates a channel with one reference in *chan. elem_size 0 is a pure signal.
  * Returns 0. Errors: -EINVAL bad options, capacity 0 with a dropping policy, a promise's capacity
  * not 1, a weight without a limit or the other way round; -E2BIG name too long; -EOVERFLOW the
- * elements, or their weights, take more than SIZE_MAX / 4 bytes; -ENOMEM.
+ * elements, or their weights, take more than SIZE_MAX / 4 bytes; -ENOMEM, also beyond
+ * weir_options.memory_limit_bytes (see weir_last_error).
  */
 WEIR_API WEIR_MUST_CHECK int
 weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,

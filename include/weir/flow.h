@@ -46,17 +46,20 @@
  * mix admix unmix unmix-all             weir_mix_create, _add, _remove, _remove_all
  * toggle solo-mode                      weir_mix_toggle, weir_mix_solo_mode
  *
- * What has no name there: deadlines and cancel on everything, scopes, bounds by weight, watermarks,
- * counted handles, weir_call and weir_each, weir_chain_run, tickers, retry and breaker. A process
- * layer (clojure.core.async.flow) there is not yet.
+ * What has no name there: deadlines and cancel on everything, scopes, weir_all, weir_race, weir_any
+ * and weir_for_each, bounds by weight, watermarks, counted handles, weir_call and weir_each,
+ * weir_chain_run, tickers, retry and breaker. A process layer (clojure.core.async.flow) there is
+ * not yet.
  */
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
 
+#include <weir/branch.h>
 #include <weir/breaker.h>
 #include <weir/bucket.h>
 #include <weir/call.h>
 #include <weir/chain.h>
+#include <weir/for_each.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/pipeline.h>

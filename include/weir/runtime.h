@@ -12,7 +12,8 @@
  * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
  * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
  * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
- * memory, malloc untouched.
+ * memory, malloc untouched. Those of the blocking-call check, where it is asked for, are in
+ * <weir/blocking.h>.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -21,6 +22,7 @@
 #define WEIR_RUNTIME_H
 
 #include <weir/base.h>
+#include <weir/blocking.h>
 #include <weir/task.h>
 
 /* A task's failure that nobody joined; see weir_options.on_failure. Valid during the call. */
@@ -145,10 +147,32 @@ struct weir_options {
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
 
+    /*
+     * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of
+     * them, and their structures; channels that tasks create; receive buffers; blocks of streams.
+     * Beyond it a spawn is refused or waits (weir_spawn_options.wait_ns), weir_chan_create fails
+     * with -ENOMEM, streams read into their caller's memory and write without gathering (what needs
+     * a buffer, such as weir_stream_read_until, is -ENOMEM). Stacks
+     * count in full since a bound that holds only as long as tasks are shallow gives way just when
+     * all of them are at their deepest; a smaller stack_bytes makes room for more.
+     */
+    size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
     /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
     int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
     unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
     unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
+
+    /*
+     * The blocking-call check, for development; see <weir/blocking.h>, also for the environment
+     * that prevails over it. `blocking_allow` names functions and libraries, with commas between
+     * them ("getaddrinfo,libfoo"): calls that have one of them in their backtrace are not reported.
+     * `on_blocking_call` runs on a thread of the check's own, with `context`; NULL: the text goes
+     * to standard error.
+     */
+    enum weir_blocking_check blocking_check;
+    const char *blocking_allow;
+    void (*on_blocking_call)(void *context, const struct weir_blocking_call *call);
 
     uint64_t reserved[5]; /* must be zero */
 };

@@ -75,6 +75,15 @@ enum weir_counter {
     WEIR_EXPIRED_DEVICE,
     WEIR_EXPIRED_PEER,
 
+    /* What the queues of weir_queue_walk need beside the above. */
+    WEIR_TASKS_MAX,         /* the most of each loop so far, added up */
+    WEIR_SPAWN_WAIT_MAX_NS, /* the longest wait for room of all loops */
+    WEIR_SPAWNS_WAITING_NOW,
+
+    WEIR_BLOCKING_CALLS,   /* of tasks, that could have blocked; see weir/blocking.h */
+    WEIR_BLOCKING_SITES,   /* places of such calls, found first on this loop */
+    WEIR_BLOCKING_UNNAMED, /* such calls at places for which the table had no room */
+
     WEIR_COUNTER_COUNT,
 };
 

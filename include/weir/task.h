@@ -42,8 +42,8 @@ struct weir_spawn_options {
     size_t stack_bytes;
     enum weir_place place;
     unsigned loop_index;
-    int64_t wait_ns; /* at a bound on tasks, the loop's or the scope's: park so long for room; 0:
-                        -EAGAIN at once */
+    int64_t wait_ns; /* at a bound on tasks, the loop's, the scope's or that on memory: park so long
+                        for room; 0: -EAGAIN at once */
     struct weir_task **task; /* receives a handle, which weir_join or weir_task_release ends */
     bool sets_priority;      /* `priority` is the task's; false: its spawner's */
     enum weir_priority priority;
@@ -56,7 +56,8 @@ WEIR_BEGIN
  * Starts fn(arg) as a task of `scope`, which will not end before it.
  * Returns 0.
  * Errors: -EINVAL no scope, no function, bad options; -E2BIG name too long; -EAGAIN the bound on
- * tasks, stacks or remote spawns is reached (raise weir_options.tasks_per_loop, or set wait_ns), or
+ * tasks, stacks, memory or remote spawns is reached (raise weir_options.tasks_per_loop,
+ * stack_total_bytes or memory_limit_bytes, or set wait_ns), or
  * the scope's own limit;
  * -ETIME it stayed so for wait_ns; -ECANCELED the caller or the scope is cancelled; -EPIPE the
  * scope is being joined by a task outside of it; -ENXIO a plain thread gave a scope that no task

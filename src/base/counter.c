@@ -57,6 +57,12 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_EXPIRED_POOL] = "expired_pool",
     [WEIR_EXPIRED_DEVICE] = "expired_device",
     [WEIR_EXPIRED_PEER] = "expired_peer",
+    [WEIR_TASKS_MAX] = "tasks_max",
+    [WEIR_SPAWN_WAIT_MAX_NS] = "spawn_wait_max_ns",
+    [WEIR_SPAWNS_WAITING_NOW] = "spawns_waiting_now",
+    [WEIR_BLOCKING_CALLS] = "blocking_calls",
+    [WEIR_BLOCKING_SITES] = "blocking_sites",
+    [WEIR_BLOCKING_UNNAMED] = "blocking_unnamed",
 };
 
 const char *weir_counter_name(int counter)

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "core/park.h"
 
+#include <weir/queue.h>
+
 #include <errno.h>
 
 void weir__credits_init(struct weir__credits *credits, const struct weir__reason *reason,
@@ -151,4 +153,20 @@ void weir__credits_give_as(struct weir__credits *credits, enum weir_priority cla
     weir__lock_release(&credits->lock);
     if (next)
         weir__wait_wake(next->wait);
+}
+
+void weir__credits_read(struct weir__credits *credits, struct weir_queue_stats *stats)
+{
+    weir__lock_acquire(&credits->lock);
+    stats->limit = credits->limit;
+    stats->now = credits->used;
+    stats->now_max = credits->used_max;
+    stats->waiting = credits->waiting;
+    stats->waiting_max = credits->waiting_max;
+    stats->waited_count = credits->waited_count;
+    stats->wait_ns = credits->wait_ns;
+    stats->wait_max_ns = credits->wait_max_ns;
+    stats->refused_count = credits->refused_count;
+    stats->expired_count = credits->expired_count;
+    weir__lock_release(&credits->lock);
 }

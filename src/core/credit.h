@@ -60,6 +60,11 @@ int weir__credits_take_as(struct weir__credits *credits, enum weir_priority clas
 /* Any thread. The class is the one that it was taken with. */
 void weir__credits_give_as(struct weir__credits *credits, enum weir_priority class);
 
+struct weir_queue_stats;
+
+/* Any thread: all figures but the names and the loop. */
+void weir__credits_read(struct weir__credits *credits, struct weir_queue_stats *stats);
+
 /* For what has no classes. */
 static inline int weir__credits_take(struct weir__credits *credits, int64_t deadline_ns)
 {

@@ -11,6 +11,7 @@
 #ifndef WEIR_CORE_LOOP_H
 #define WEIR_CORE_LOOP_H
 
+#include "base/budget.h"
 #include "base/counter.h"
 #include "base/list.h"
 #include "base/memory.h"
@@ -72,6 +73,7 @@ struct weir__loop {
     struct weir__stack_pool stacks;
     struct weir__list tasks;        /* weir_task.neighbours: all that have a stack */
     struct weir__list room_waiters; /* spawns of this loop that wait for room: weir__waiter.link */
+    unsigned memory_waiting;        /* spawns of this loop that wait for memory */
     struct weir__queue arrivals;    /* spawned from elsewhere, no room yet: weir_task.wait.mail */
     struct weir__credits arrivals_credits; /* remote spawns on their way in; any thread */
 
@@ -121,6 +123,7 @@ struct weir__runtime {
     atomic_uint
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
+    struct weir__budget *memory; /* for tasks and buffers */
     pthread_mutex_t pools_mutex;
     struct weir__list pools;    /* weir_pool.link, under the mutex */
     struct weir_pool *pool;     /* for what blocks */

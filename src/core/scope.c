@@ -210,6 +210,22 @@ int weir_scope_cancel(struct weir_scope *scope)
     return cancel_scope(scope, 0) ? 0 : WEIR_ALREADY;
 }
 
+/* Under the lock: children inherit the deadline from now on. */
+static void show_deadline(struct weir_scope *scope, int64_t deadline_ns)
+{
+    scope->deadline_ns = deadline_ns;
+    scope->gates &= ~(unsigned)WEIR__SCOPE_TIMED;
+    if (deadline_ns != WEIR_FOREVER)
+        scope->gates |= WEIR__SCOPE_TIMED;
+}
+
+void weir__scope_promise_deadline(struct weir_scope *scope, int64_t deadline_ns)
+{
+    weir__lock_acquire(&scope->lock);
+    show_deadline(scope, deadline_ns);
+    weir__lock_release(&scope->lock);
+}
+
 int weir_scope_set_deadline(struct weir_scope *scope, int64_t deadline_ns)
 {
     struct weir__alarm *alarm = NULL, *previous;
@@ -226,9 +242,7 @@ int weir_scope_set_deadline(struct weir_scope *scope, int64_t deadline_ns)
     weir__lock_acquire(&scope->lock);
     previous = scope->alarm;
     scope->alarm = alarm;
-    scope->deadline_ns = deadline_ns;
-    scope->gates &= ~(unsigned)WEIR__SCOPE_TIMED;
-    scope->gates |= alarm ? WEIR__SCOPE_TIMED : 0;
+    show_deadline(scope, deadline_ns);
     weir__lock_release(&scope->lock);
     if (previous)
         weir__alarm_end(previous);

@@ -78,6 +78,9 @@ int weir__scope_add(struct weir_scope *scope, struct weir_task *task);
  */
 bool weir__scope_note(struct weir_scope *scope, const struct weir_task *task, bool failed);
 
+/* Children inherit the deadline, which the caller keeps by joining in time. */
+void weir__scope_promise_deadline(struct weir_scope *scope, int64_t deadline_ns);
+
 /* Whether each end is to be noted, not failures only. */
 static inline bool weir__scope_is_race(const struct weir_scope *scope)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks: spawn, run, end; handles, cancel, names. Joining and reporting are in join.c.
+ * Tasks: spawn, run, end; cancel. Joining and reporting are in join.c.
  *
  * A spawn from elsewhere builds the struct, links it into its scope, and mails it; the home loop
  * gives it a stack, or keeps it among the arrivals until there is room.
@@ -12,6 +12,7 @@
 #include "core/join.h"
 #include "core/local.h"
 #include "core/park.h"
+#include "core/room.h"
 #include "core/scope.h"
 
 #include <errno.h>
@@ -81,6 +82,14 @@ static void task_main(void *arg)
     weir__sched_exit(loop, keep_reference);
 }
 
+/* Levels that others read. */
+static inline void publish_count(struct weir__loop *loop)
+{
+    weir__counter_set(&loop->counters, WEIR_TASKS_NOW, loop->task_count);
+    if (WEIR_UNLIKELY(weir__counter_get(&loop->counters, WEIR_TASKS_MAX) < loop->task_count))
+        weir__counter_set(&loop->counters, WEIR_TASKS_MAX, loop->task_count);
+}
+
 /* Gives the task a stack and makes it ready. */
 static int start(struct weir__loop *loop, struct weir_task *task)
 {
@@ -113,7 +122,8 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
             return false;
         }
     }
-    weir__counter_set(&loop->counters, WEIR_TASKS_NOW, ++loop->task_count);
+    loop->task_count++;
+    publish_count(loop);
     return true;
 }
 
@@ -131,6 +141,7 @@ void weir__task_leave_room(struct weir__loop *loop)
     struct weir__waiter *waiter;
 
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
+    weir__room_came(loop);
     if (WEIR_LIKELY(!loop->arrivals.head && weir__list_empty(&loop->room_waiters)))
         return;
     while ((mail = weir__queue_pop(&loop->arrivals)))
@@ -250,6 +261,19 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
 
 static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_SPAWN_QUEUE, NULL };
 
+static void count_wait(struct weir__loop *loop, int64_t start_ns, int code)
+{
+    uint64_t waited_ns = (uint64_t)(weir__clock_now() - start_ns);
+
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, (uint64_t)-1);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
+    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
+    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < waited_ns)
+        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, waited_ns);
+    if (code == -ETIME)
+        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
+}
+
 /* Room for one more task of this loop; waits in order for at most wait_ns. */
 static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
 {
@@ -263,14 +287,11 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int6
     }
     weir__wait_begin(waiter.wait, &awaits_room, loop);
     weir__list_append(&loop->room_waiters, &waiter.link);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
     code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
     if (code < 0)
         weir__list_unlink(&waiter.link);
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
-    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS,
-                      (uint64_t)(weir__clock_now() - start_ns));
-    if (code == -ETIME)
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
+    count_wait(loop, start_ns, code);
     return code;
 }
 
@@ -379,8 +400,31 @@ static void apply_options(struct weir_task *task, const struct weir_spawn_option
     }
 }
 
+static int try_start(struct weir__loop *loop, void *task)
+{
+    return start(loop, task);
+}
+
+/* There is no room for its stack; waits for at most wait_ns. */
+static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct weir_task *task,
+                                                 int64_t wait_ns)
+{
+    int64_t start_ns = weir__clock_now();
+    int error;
+
+    if (wait_ns <= 0) {
+        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
+        return -EAGAIN;
+    }
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
+    error = weir__room_wait(loop, try_start, task, weir__clock_add(start_ns, wait_ns));
+    count_wait(loop, start_ns, error);
+    return error;
+}
+
 /* Links the task into its scope and sends it on its way. */
-static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task)
+static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task,
+                  int64_t wait_ns)
 {
     int error = weir__scope_add(scope, task);
 
@@ -395,10 +439,12 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
         return 0;
     }
     error = start(home, task);
+    if (WEIR_UNLIKELY(error == -EAGAIN))
+        error = start_later(home, task, wait_ns);
     if (error < 0)
         weir__scope_remove(scope, task);
     else
-        weir__counter_set(&home->counters, WEIR_TASKS_NOW, home->task_count);
+        publish_count(home);
     return error;
 }
 
@@ -459,7 +505,7 @@ static inline __attribute__((always_inline)) int spawn(struct weir_scope *scope,
         apply_options(task, options);
     if (options && options->task)
         *options->task = task;
-    error = launch(home, scope, task);
+    error = launch(home, scope, task, options ? options->wait_ns : 0);
     if (WEIR_LIKELY(error >= 0))
         return 0;
     drop_locals(task);
@@ -529,53 +575,4 @@ int weir_task_cancel(struct weir_task *task)
     if (ring)
         weir__loop_ring(ring);
     return ended || already ? WEIR_ALREADY : 0;
-}
-
-struct weir_task *weir_task_self(void)
-{
-    return weir__loop_current ? weir__loop_current->current : NULL;
-}
-
-const char *weir_task_name(const struct weir_task *task)
-{
-    task = task ? task : weir_task_self();
-    return task ? task->name : "no task";
-}
-
-struct weir_scope *weir_task_scope(void)
-{
-    return weir__loop_current ? weir__loop_current->current->scope : NULL;
-}
-
-int weir_loop_index(void)
-{
-    return weir__loop_current ? (int)weir__loop_current->index : -ENXIO;
-}
-
-int weir_yield(void)
-{
-    int error = weir__wait_check();
-
-    if (error >= 0 && weir__loop_current)
-        weir__sched_yield(weir__loop_current);
-    return error;
-}
-
-static const struct weir__reason sleeps = { "sleep", WEIR_PHASE_TIMER, NULL };
-
-int weir_sleep(int64_t deadline_ns)
-{
-    struct weir__wait *wait = weir__wait_self();
-    int error = weir__wait_check();
-
-    if (error < 0)
-        return error;
-    if (deadline_ns != WEIR_FOREVER && weir__wait_refusal(deadline_ns) < 0) {
-        if (wait->loop)
-            weir__sched_pay(wait->loop);
-        return 0;
-    }
-    weir__wait_begin(wait, &sleeps, NULL);
-    error = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
-    return error == -ETIME ? 0 : error;
 }

@@ -35,6 +35,10 @@ static const struct {
     [WEIR__STACK_REFUSAL_BYTES] = { -EAGAIN,
                                     "stacks hold as many bytes as allowed: wait for tasks to end, "
                                     "use smaller stacks, or raise the limit on their bytes" },
+    [WEIR__STACK_REFUSAL_BUDGET] = { -EAGAIN,
+                                     "tasks and buffers hold as many bytes as allowed: wait for "
+                                     "tasks to end, use smaller stacks, or raise "
+                                     "weir_options.memory_limit_bytes" },
     [WEIR__STACK_REFUSAL_MAPPINGS] = { -EAGAIN,
                                        "the guards of stacks use up the process's mappings: raise "
                                        "vm.max_map_count; from Linux 6.13 on guards need none" },
@@ -92,6 +96,9 @@ static size_t bounded_warm_count(const struct weir__stack_options *options)
     size_t warm_count = or_default(options->warm_count, DEFAULT_WARM_COUNT);
 
     warm_count = at_most(warm_count, options->count_max / WARM_SHARE);
+    if (options->budget)
+        warm_count =
+            at_most(warm_count, options->budget->limit / WARM_SHARE / options->stack_bytes);
     return at_most(warm_count, options->bytes_max / WARM_SHARE / options->stack_bytes);
 }
 
@@ -128,20 +135,44 @@ static bool take(atomic_size_t *counter, size_t amount, size_t bound)
     return false;
 }
 
-enum weir__stack_refusal weir__stack_limits_take(struct weir__stack_limits *limits, size_t bytes)
+static enum weir__stack_refusal take_all(struct weir__stack_limits *limits, size_t bytes)
 {
+    struct weir__budget *budget = limits->options.budget;
+    enum weir__stack_refusal refusal = WEIR__STACK_REFUSAL_BYTES;
+
     if (!take(&limits->count, 1, limits->options.count_max))
         return WEIR__STACK_REFUSAL_COUNT;
-    if (take(&limits->bytes, bytes, limits->options.bytes_max))
+    if (!take(&limits->bytes, bytes, limits->options.bytes_max))
+        goto give_count;
+    if (!budget || weir__budget_take(budget, bytes + limits->options.companion_bytes))
         return WEIR__STACK_REFUSAL_NONE;
+    refusal = WEIR__STACK_REFUSAL_BUDGET;
+    atomic_fetch_sub_explicit(&limits->bytes, bytes, memory_order_relaxed);
+give_count:
     atomic_fetch_sub_explicit(&limits->count, 1, memory_order_relaxed);
-    return WEIR__STACK_REFUSAL_BYTES;
+    return refusal;
+}
+
+enum weir__stack_refusal weir__stack_limits_take(struct weir__stack_limits *limits, size_t bytes)
+{
+    enum weir__stack_refusal refusal = take_all(limits, bytes);
+    size_t now_bytes = atomic_load_explicit(&limits->bytes, memory_order_relaxed);
+
+    if (refusal != WEIR__STACK_REFUSAL_NONE)
+        atomic_fetch_add_explicit(&limits->refused_count, 1, memory_order_relaxed);
+    else if (atomic_load_explicit(&limits->bytes_seen, memory_order_relaxed) < now_bytes)
+        /* two at once: the figure may miss the higher one */
+        atomic_store_explicit(&limits->bytes_seen, now_bytes, memory_order_relaxed);
+    return refusal;
 }
 
 void weir__stack_limits_give(struct weir__stack_limits *limits, size_t count, size_t bytes)
 {
     atomic_fetch_sub_explicit(&limits->count, count, memory_order_relaxed);
     atomic_fetch_sub_explicit(&limits->bytes, count * bytes, memory_order_relaxed);
+    if (limits->options.budget && count > 0)
+        weir__budget_give(limits->options.budget,
+                          count * (bytes + limits->options.companion_bytes));
 }
 
 enum weir__stack_refusal weir__stack_limits_take_mapping(struct weir__stack_limits *limits)

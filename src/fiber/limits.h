@@ -8,25 +8,30 @@
 #ifndef WEIR_FIBER_LIMITS_H
 #define WEIR_FIBER_LIMITS_H
 
+#include "base/budget.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Zero means the default. */
 struct weir__stack_options {
-    size_t stack_bytes;     /* usable bytes of a default stack; 64 KiB */
-    size_t guard_bytes;     /* unusable bytes below each stack; 64 KiB */
-    size_t count_max;       /* stacks in use or warm; 4 Mi */
-    size_t bytes_max;       /* their usable bytes, touched or not; 1 TiB */
-    size_t warm_count;      /* free default stacks a pool keeps warm; 1024 */
-    bool guard_by_mprotect; /* do not use MADV_GUARD_INSTALL even where the kernel has it */
-    bool prefault;          /* touch all pages of a stack at once, and keep them */
+    size_t stack_bytes;          /* usable bytes of a default stack; 64 KiB */
+    size_t guard_bytes;          /* unusable bytes below each stack; 64 KiB */
+    size_t count_max;            /* stacks in use or warm; 4 Mi */
+    size_t bytes_max;            /* their usable bytes, touched or not; 1 TiB */
+    size_t warm_count;           /* free default stacks a pool keeps warm; 1024 */
+    bool guard_by_mprotect;      /* do not use MADV_GUARD_INSTALL even where the kernel has it */
+    bool prefault;               /* touch all pages of a stack at once, and keep them */
+    struct weir__budget *budget; /* what they count against, too; NULL: nothing */
+    size_t companion_bytes;      /* what the owner of a stack takes beside it, for the budget */
 };
 
 enum weir__stack_refusal {
     WEIR__STACK_REFUSAL_NONE,
     WEIR__STACK_REFUSAL_COUNT,
     WEIR__STACK_REFUSAL_BYTES,
+    WEIR__STACK_REFUSAL_BUDGET,
     WEIR__STACK_REFUSAL_MAPPINGS,
     WEIR__STACK_REFUSAL_MEMORY,
     WEIR__STACK_REFUSAL_SIZE,
@@ -42,6 +47,8 @@ struct weir__stack_limits {
     /* Any thread, atomic. All relaxed: they count, and publish nothing. */
     _Alignas(64) atomic_size_t count;
     atomic_size_t bytes;
+    atomic_size_t bytes_seen; /* the most so far */
+    atomic_size_t refused_count;
     atomic_size_t mapping_count;
 };
 

@@ -4,6 +4,7 @@
  * would have to wait for its handler waits in the port, where it can be withdrawn. The handlers are
  * children of a scope in the server's frame, on its loop: it ends after the last of them.
  */
+#include "base/gauge.h"
 #include "base/memory.h"
 #include "core/credit.h"
 #include "flow/call.h"
@@ -13,12 +14,15 @@
 #include <weir/scope.h>
 
 #include <errno.h>
+#include <string.h>
 
 struct server {
     struct weir_chan *port; /* a counted receiver; NULL: it was closed already */
     weir_handler_fn *handler;
     void *context;
     struct weir__credits slots; /* calls handled at once */
+    struct weir__gauge gauge;   /* of `slots` */
+    char name[WEIR_NAME_BYTES];
     size_t stack_bytes;
 };
 
@@ -82,8 +86,17 @@ static int serve(void *arg)
         error = serve_all(server);
         weir_chan_close_receiver(server->port);
     }
+    weir__gauge_remove(&server->gauge);
     weir__memory_free(server);
     return error;
+}
+
+static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *stats)
+{
+    struct server *server = WEIR_CONTAINER_OF(gauge, struct server, gauge);
+
+    weir__credits_read(&server->slots, stats);
+    weir__gauge_name(stats, server->name, "handlers");
 }
 
 static const struct weir__reason awaits_handler = { "room for a handler", WEIR_PHASE_TASK, NULL };
@@ -113,11 +126,14 @@ int weir_serve(struct weir_scope *scope, struct weir_chan *port, weir_handler_fn
     server->stack_bytes = options->stack_bytes;
     weir__credits_init(&server->slots, &awaits_handler,
                        options->parallelism ? options->parallelism : 1, WEIR_WHEN_FULL_PARK, 0);
+    strcpy(server->name, server_options.name);
     error = weir_spawn(scope, serve, server, &server_options);
     if (error < 0) {
         weir__memory_free(server);
         return error;
     }
+    server->gauge.read = read_gauge;
+    weir__gauge_add(&server->gauge);
     /* After the spawn: to close it again would abort the port. The task does not run before we
      * park. */
     error = weir_chan_open_receiver(port);

@@ -3,6 +3,7 @@
 #include "io/receive.h"
 
 #include "base/assert.h"
+#include "base/budget.h"
 #include "base/kernel.h"
 
 #include <weir/runtime.h>
@@ -23,13 +24,20 @@ static void provide(struct weir__receive_pool *buffers, unsigned id)
     io_uring_buf_ring_advance(buffers->ring, 1);
 }
 
-/* Twice as many, within the bound. */
+static size_t bytes_of(const struct weir__receive_pool *buffers, unsigned count)
+{
+    return (size_t)count * buffers->stride_bytes;
+}
+
+/* Twice as many, within the bounds. */
 static void grow(struct weir__receive_pool *buffers)
 {
     unsigned wanted = buffers->count ? buffers->count * 2 : FIRST_COUNT;
 
     if (wanted > buffers->count_max)
         wanted = buffers->count_max;
+    if (!weir__budget_take(buffers->budget, bytes_of(buffers, wanted - buffers->count)))
+        return; /* those that are there go round; without any, reads use their caller's memory */
     while (buffers->count < wanted)
         provide(buffers, buffers->count++);
 }
@@ -64,16 +72,20 @@ static int map(struct weir__receive_pool *buffers, unsigned entries)
 }
 
 int weir__receive_pool_open(struct weir__receive_pool *buffers, struct weir__ring *ring,
-                            const struct weir_options *options)
+                            const struct weir_options *options, struct weir__budget *budget)
 {
     struct io_uring_buf_reg registration = { .bgid = WEIR__RECEIVE_GROUP };
     int error;
 
-    if (buffers->ring)
+    if (buffers->ring) {
+        if (buffers->count == 0)
+            grow(buffers);
         return 0;
+    }
     if ((ring->features & NEEDED_FEATURES) != NEEDED_FEATURES)
         return -EOPNOTSUPP;
     buffers->owner = ring;
+    buffers->budget = budget;
     buffers->buffer_bytes = options->receive_buffer_bytes;
     buffers->stride_bytes = buffers->buffer_bytes + CACHE_LINE_BYTES;
     buffers->count_max = (unsigned)(options->receive_buffers_bytes / buffers->buffer_bytes);
@@ -101,6 +113,7 @@ void weir__receive_pool_close(struct weir__receive_pool *buffers)
     io_uring_unregister_buf_ring(&buffers->owner->uring, WEIR__RECEIVE_GROUP);
     weir__kernel_unmap(buffers->ring, buffers->mapped_bytes);
     buffers->ring = NULL;
+    weir__budget_give(buffers->budget, bytes_of(buffers, buffers->count));
 }
 
 void weir__receive_pool_take(struct weir__receive_pool *buffers, unsigned id, uint32_t bytes)

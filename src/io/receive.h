@@ -27,6 +27,7 @@
 
 #include <stdint.h>
 
+struct weir__budget;
 struct weir_options;
 
 enum {
@@ -52,12 +53,13 @@ struct weir__receive_pool {
     unsigned mask; /* of the ring */
     size_t mapped_bytes;
     struct weir__ring *owner;
+    struct weir__budget *budget; /* what they count against */
 };
 
 /* Makes the pool, if it is not there yet. 0; -EOPNOTSUPP a feature is missing or masked;
  * -ENOMEM. */
 int weir__receive_pool_open(struct weir__receive_pool *buffers, struct weir__ring *ring,
-                            const struct weir_options *options);
+                            const struct weir_options *options, struct weir__budget *budget);
 
 /* When nothing receives any more. */
 void weir__receive_pool_close(struct weir__receive_pool *buffers);

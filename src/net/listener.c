@@ -39,8 +39,17 @@ static int check_options(const struct weir_listener_options *options)
     return 0;
 }
 
+static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *stats)
+{
+    struct weir_listener *listener = WEIR_CONTAINER_OF(gauge, struct weir_listener, gauge);
+
+    weir__credits_read(&listener->connections, stats);
+    weir__gauge_name(stats, listener->name, "connections");
+}
+
 static void free_listener(struct weir_listener *listener)
 {
+    weir__gauge_remove(&listener->gauge);
     weir_chan_release(listener->stops);
     weir__memory_free(listener->sets);
     weir__memory_free(listener->lanes);
@@ -76,6 +85,8 @@ static struct weir_listener *make(const struct weir_listener_options *options, u
     }
     for (unsigned i = 0; i < listener->lane_count; i++)
         listener->lanes[i].listener = listener;
+    listener->gauge.read = read_gauge;
+    weir__gauge_add(&listener->gauge);
     return listener;
 }
 

@@ -16,6 +16,7 @@
 #ifndef WEIR_NET_LISTENER_H
 #define WEIR_NET_LISTENER_H
 
+#include "base/gauge.h"
 #include "base/lock.h"
 #include "core/credit.h"
 #include "core/mailbox.h"
@@ -61,6 +62,7 @@ struct weir_listener {
     struct weir__lane *lanes;
     unsigned lane_count;
     struct weir__credits connections; /* the bound on those being served */
+    struct weir__gauge gauge;         /* of `connections` */
     struct weir_chan *stops;          /* of int64_t: the deadline of weir_listener_stop */
     atomic_bool stopped;
 

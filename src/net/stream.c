@@ -33,9 +33,18 @@ enum {
 /* The sizes that are kept: the buffers of writers, and of readers. */
 static const size_t kept_bytes[WEIR__NET_CACHES] = { WRITE_BUFFER_BYTES, RECEIVE_LIMIT_BYTES };
 
+static void free_block(struct weir__budget *memory, struct weir__stream_block *block)
+{
+    size_t bytes = sizeof *block + block->capacity;
+
+    weir__memory_free(block);
+    weir__budget_give(memory, bytes);
+}
+
 struct weir__stream_block *weir__stream_take_block(struct weir_stream *stream, size_t bytes)
 {
     struct weir__stream_cache *cache = stream->loop->net->caches;
+    struct weir__budget *memory = stream->loop->runtime->memory;
     struct weir__stream_block *block;
     int size = 0;
 
@@ -50,9 +59,13 @@ struct weir__stream_block *weir__stream_take_block(struct weir_stream *stream, s
             return block;
         }
     }
+    if (!weir__budget_take(memory, sizeof *block + bytes))
+        return NULL;
     block = weir__memory_alloc(stream->loop->heap, sizeof *block + bytes);
     if (block)
         block->capacity = bytes;
+    else
+        weir__budget_give(memory, sizeof *block + bytes);
     return block;
 }
 
@@ -69,7 +82,7 @@ void weir__stream_give_block(struct weir_stream *stream, struct weir__stream_blo
             cache[size].count++;
             return;
         }
-    weir__memory_free(block);
+    free_block(stream->loop->runtime->memory, block);
 }
 
 void weir__stream_drop_blocks(struct weir__net *net)
@@ -79,7 +92,7 @@ void weir__stream_drop_blocks(struct weir__net *net)
             struct weir__stream_block *block = net->caches[size].first;
 
             net->caches[size].first = block->next;
-            weir__memory_free(block);
+            free_block(net->loop->runtime->memory, block);
         }
 }
 
@@ -210,7 +223,8 @@ static int settle_here(struct weir_stream *stream, struct weir__loop *loop)
     if (stream->loop)
         return -EBUSY;
     if (stream->reads_ahead)
-        error = weir__receive_pool_open(buffers, &loop->ring, &loop->runtime->options);
+        error = weir__receive_pool_open(buffers, &loop->ring, &loop->runtime->options,
+                                        loop->runtime->memory);
     if (error == -EOPNOTSUPP)
         stream->reads_ahead = false; /* the kernel has none, or it was masked: as the report says */
     else if (error < 0)

@@ -48,7 +48,7 @@ struct weir__job {
     int64_t queued_ns;
     /* The thread that took it. */
     int64_t started_ns;
-    int code;   /* what its wait is claimed with: 0, or -ETIME when it was not started */
+    int code;   /* what its wait is claimed with: 0, or -ETIME when it comes too late to start */
     int result; /* what fn returned */
 };
 

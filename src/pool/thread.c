@@ -25,6 +25,7 @@
 
 enum {
     NS_PER_SECOND = 1000000000,
+    RETRY_NS = 10000000, /* a thread that could not be had is asked for again after so long */
     LATE_NS = 50000,     /* a thread that has been coming for longer is not waited for */
     NAME_COUNT = 100000, /* "weir-pool-" has room for five digits */
 };
@@ -96,7 +97,8 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
 
         pool->called_ns = now_ns;
         help.asleep = call_idle(pool, hottest) ? hottest : NULL;
-    } else if (answer == WEIR__GROWTH_NEW && pool->stats.threads < pool->threads_max) {
+    } else if (answer == WEIR__GROWTH_NEW && pool->stats.threads < pool->threads_max &&
+               pool->retry_ns <= now_ns) {
         pool->called_ns = now_ns;
         help.start = true;
         pool->coming_count++;
@@ -237,6 +239,10 @@ static struct weir__job *take(struct weir_pool *pool, int64_t now_ns)
     if (!job)
         return NULL;
     job->started_ns = now_ns;
+    if (job->deadline_ns <= now_ns) { /* its loop was too busy to take it back: it never starts */
+        job->state = WEIR__JOB_DONE;
+        job->code = -ETIME;
+    }
     pool->growth.taken_ns = now_ns;
     pool->stats.threads_busy++;
     return job;
@@ -313,17 +319,12 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     return job;
 }
 
-/* A job whose deadline has passed never starts, even if its loop was too busy to take it back. */
 static void run(struct weir__job *job)
 {
-    if (job->deadline_ns <= job->started_ns) {
-        job->code = -ETIME;
+    if (job->state == WEIR__JOB_DONE)
         return;
-    }
-    weir__inherited_replace(&weir__inherited_of_thread, job->inherited);
+    weir__inherited_of_thread = *job->inherited;
     job->result = job->fn(job->arg);
-    weir__inherited_replace(&weir__inherited_of_thread, &weir__inherited_nothing);
-    job->code = 0;
 }
 
 static void join(struct weir__pool_thread *thread)
@@ -391,6 +392,7 @@ void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
     if (help.start && start_thread(pool) < 0) {
         /* The threads there are must do; one that became idle meanwhile is called instead. */
         pthread_mutex_lock(&pool->mutex);
+        pool->retry_ns = weir__clock_add(weir__clock_now(), RETRY_NS);
         pool->coming_count--;
         pool->stats.threads--;
         pthread_cond_signal(&pool->all_ended); /* a runtime that ends may wait for this one, too */

@@ -74,6 +74,7 @@ struct weir_pool {
     struct weir__list idle; /* weir__pool_thread.link; the last one slept least */
     unsigned coming_count;  /* woken or started, and not yet at the mutex */
     int64_t called_ns;      /* when the last of them was */
+    int64_t retry_ns;       /* no thread is started before */
     bool stopping;
     bool left;                     /* the runtime is gone; the last thread ends the pool */
     void (*on_end)(void *context); /* then; outside of the mutex */

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "core/drive.h"
 #include "runtime/run.h"
+#include "watch/check.h"
 
 #include <weir/embed.h>
 #include <weir/scope.h>
@@ -29,6 +30,7 @@ struct weir_embed {
 static void begin(struct weir_embed *embed)
 {
     weir__loop_current = embed->drive.loop;
+    weir__check_resume(embed->run->check);
     weir__drive_wake(&embed->drive);
 }
 
@@ -37,6 +39,7 @@ static bool end(struct weir_embed *embed, unsigned round_count)
 {
     bool asleep = weir__drive_run(&embed->drive, round_count);
 
+    weir__check_pause(embed->run->check);
     weir__loop_current = NULL;
     return asleep;
 }

@@ -59,6 +59,7 @@ static const struct row {
     { FIELD(resolve_negative_ttl_ns), KIND_INT64, 2000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
     { FIELD(prefault_stacks), KIND_UNSIGNED, 0, 1, 1 << 26 },
+    { FIELD(memory_limit_bytes), KIND_SIZE, 0, KIB *KIB, INT64_MAX },
     { FIELD(share_latency), KIND_UNSIGNED, 8, 1, 255 },
     { FIELD(share_normal), KIND_UNSIGNED, 4, 1, 255 },
     { FIELD(share_background), KIND_UNSIGNED, 1, 1, 255 },
@@ -137,6 +138,8 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     if (options->prefault_stacks > options->tasks_per_loop)
         return refuse(why, why_bytes, "prefault_stacks", "is above tasks_per_loop");
+    if (options->blocking_check > WEIR_BLOCKING_CHECK_ABORT)
+        return refuse(why, why_bytes, "blocking_check", "is no enum weir_blocking_check");
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
         if (options->reserved[i])
             return refuse(why, why_bytes, "reserved", "is not zero");

@@ -39,7 +39,8 @@ struct weir__run {
     unsigned thread_end;   /* one past the last that was started */
     struct weir__meeting meeting;
     struct weir__machine machine;
-    weir_task_fn *fn; /* the root task's; NULL: none */
+    struct weir__check *check; /* of blocking calls; NULL: none */
+    weir_task_fn *fn;          /* the root task's; NULL: none */
     void *arg;
     int result;       /* the root task's, or why there is none; written by loop 0 */
     atomic_int error; /* the first loop that could not start */

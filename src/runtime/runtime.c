@@ -16,7 +16,9 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "core/join.h"
 #include "core/park.h"
+#include "core/room.h"
 #include "core/scope.h"
 #include "core/task.h"
 #include "fiber/overflow.h"
@@ -28,6 +30,8 @@
 #include "runtime/report.h"
 #include "runtime/run.h"
 #include "sync/async.h"
+#include "watch/check.h"
+#include "watch/symbol.h"
 
 #include <weir/runtime.h>
 
@@ -116,8 +120,15 @@ static void forked_child(void)
     weir__loop_forked = true;
 }
 
+/* Where a task that failed was spawned. */
+static void format_place(const void *return_address, char *text, size_t bytes)
+{
+    weir__symbol_format((void *)return_address, true, text, bytes);
+}
+
 static void prepare_process(void)
 {
+    atomic_store(&weir__join_format_place, format_place);
     weir__die_task_name = current_task_name;
     pthread_atfork(NULL, NULL, forked_child);
 }
@@ -187,15 +198,23 @@ static int start_loop(struct weir__run *run, unsigned index, char *why)
     return 0;
 }
 
+/* Both handlers run on it: of stack overflows, and of the blocking-call check. */
+static bool needs_alternate_stack(const struct weir__run *run)
+{
+    return !run->runtime.options.no_overflow_handler || run->check;
+}
+
 /* Whoever cannot start comes too: all start, or none. */
 int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow_thread *overflow)
 {
     char why[WEIR__WHY_BYTES];
     int error;
 
-    if (!run->runtime.options.no_overflow_handler)
+    if (needs_alternate_stack(run))
         weir__overflow_thread_enter(overflow);
-    error = start_loop(run, index, why);
+    error = weir__check_enter(run->check, why, sizeof why);
+    if (error >= 0)
+        error = start_loop(run, index, why);
     if (error < 0)
         note_failure(run, error, why);
     meet(&run->meeting);
@@ -206,7 +225,8 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
         weir__io_term(run->loops[index]);
         weir__loop_term(run->loops[index]);
     }
-    if (!run->runtime.options.no_overflow_handler)
+    weir__check_leave(run->check);
+    if (needs_alternate_stack(run))
         weir__overflow_thread_leave(overflow);
     return atomic_load(&run->error);
 }
@@ -222,7 +242,8 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
     weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
-    if (!run->runtime.options.no_overflow_handler)
+    weir__check_leave(run->check);
+    if (needs_alternate_stack(run))
         weir__overflow_thread_leave(overflow);
 }
 
@@ -376,8 +397,16 @@ static int create_loops(struct weir__run *run)
         .warm_count = run->runtime.options.stacks_kept,
         .guard_by_mprotect = run->runtime.options.without_features & WEIR_FEATURE_MADV_GUARD,
         .prefault = run->runtime.options.prefault_stacks > 0,
+        .companion_bytes = sizeof(struct weir_task),
     };
-    int error = weir__stack_limits_init(&run->limits, &stacks);
+    int error = -ENOMEM;
+
+    run->runtime.memory =
+        weir__budget_create(run->runtime.options.memory_limit_bytes, weir__room_notify);
+    if (!run->runtime.memory)
+        return error;
+    stacks.budget = run->runtime.memory;
+    error = weir__stack_limits_init(&run->limits, &stacks);
 
     for (unsigned i = 0; i < run->runtime.loop_count && error >= 0; i++) {
         run->loops[i] = weir__memory_zalloc(NULL, sizeof *run->loops[i]);
@@ -391,6 +420,8 @@ static void destroy_loops(struct weir__run *run)
 {
     for (unsigned i = 0; i < run->runtime.loop_count; i++)
         weir__memory_free(run->loops[i]);
+    if (run->runtime.memory)
+        weir__budget_leave(run->runtime.memory);
 }
 
 /* Memory, pools, handlers: what the loops need. */
@@ -464,16 +495,20 @@ int weir__run_create(struct weir__run **out, const struct weir_options *options,
     weir__machine_read(&run->machine);
     error = weir__options_fill(&run->runtime.options, options, &run->machine, !own_thread, why,
                                sizeof why);
+    if (error >= 0)
+        error = weir__check_create(&run->check, &run->runtime.options, why, sizeof why);
     if (error < 0) {
         weir__run_explain(error, why);
     } else {
         configure(run, own_thread);
         error = prepare(run);
     }
-    if (error < 0)
-        weir__memory_free(run);
-    else
+    if (error >= 0) {
         *out = run;
+    } else {
+        weir__check_destroy(run->check);
+        weir__memory_free(run);
+    }
     return error;
 }
 
@@ -489,6 +524,7 @@ int weir__run_destroy(struct weir__run *run)
     weir__pool_leave(run->runtime.pool, NULL, NULL);
     weir__pools_term(&run->runtime);
     destroy_loops(run);
+    weir__check_destroy(run->check);
     if (error >= 0)
         error = run->result;
     if (run->why[0])

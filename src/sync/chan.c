@@ -215,6 +215,7 @@ static inline int park(struct weir_chan *chan, struct weir__chan_side *side, voi
     code = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);
     if (WEIR_LIKELY(code == 0))
         return waiter.result;
+    waiter.result = code;
     weir__chan_take_back(chan, side, &waiter);
     return code;
 }
@@ -226,8 +227,11 @@ static __attribute__((noinline)) int park_sender(struct weir_chan *chan, const v
 {
     int refusal = weir__wait_refuse(deadline_ns);
 
-    if (WEIR_UNLIKELY(refusal < 0))
+    if (WEIR_UNLIKELY(refusal < 0)) {
+        chan->refused_total += refusal == -EAGAIN;
+        chan->expired_total += refusal == -ETIME;
         return settle(chan, refusal, NULL);
+    }
     return park(chan, &chan->senders, (void *)(uintptr_t)elem, weight, deadline_ns);
 }
 

@@ -107,6 +107,8 @@ struct weir_chan {
     enum weir__chan_state state;
     int reason; /* what receivers get in the end; negative once not OPEN */
     uint64_t dropped_total;
+    uint64_t refused_total; /* sends, see weir_chan_stats */
+    uint64_t expired_total;
     size_t weight; /* of the buffered elements */
     size_t refs;
     size_t pins;                  /* calls that touch it after a wait or a callback */
@@ -115,6 +117,8 @@ struct weir_chan {
     uint64_t noted_in, noted_out; /* elements, where events are noted */
     size_t weight_limit;          /* constant, as all that follows */
     size_t async_limit;
+    struct weir__budget *budget; /* what its bytes count against; NULL: nothing */
+    size_t bytes;
     bool is_listed;
     struct weir__list listed; /* under the registry's lock */
     char name[WEIR__CHAN_NAME_BYTES];

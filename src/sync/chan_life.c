@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* How channels begin and end: create, references and counted handles, close, abort. */
 #include "base/assert.h"
+#include "base/budget.h"
+#include "base/error.h"
 #include "base/memory.h"
 #include "core/park.h"
 #include "sync/chan.h"
@@ -54,10 +56,38 @@ static void init_side(struct weir__chan_side *side)
     weir__list_init(&side->waiters);
 }
 
+static void give_back(struct weir__budget *budget, size_t bytes)
+{
+    weir__budget_give(budget, bytes);
+    weir__budget_leave(budget);
+}
+
+/* Channels may outlive their runtime, and so they hold the budget. */
+static int alloc_chan(struct weir_chan **made, size_t bytes, struct weir__budget **budget)
+{
+    struct weir__loop *loop = weir__loop_current;
+
+    *budget = loop ? loop->runtime->memory : NULL;
+    if (*budget && !weir__budget_take(*budget, bytes))
+        return weir__error_explain(-ENOMEM,
+                                   "a channel of %zu bytes: tasks and buffers may take %zu bytes "
+                                   "(weir_options.memory_limit_bytes)",
+                                   bytes, (*budget)->limit);
+    if (*budget)
+        weir__budget_hold(*budget);
+    *made = weir__memory_alloc(loop ? loop->heap : NULL, bytes);
+    if (*made)
+        return 0;
+    if (*budget)
+        give_back(*budget, bytes);
+    return -ENOMEM;
+}
+
 int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
                      const struct weir_chan_options *options)
 {
     static const struct weir_chan_options defaults;
+    struct weir__budget *budget;
     struct weir_chan *made;
     size_t bytes, weights_at;
     int error;
@@ -69,9 +99,9 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     bytes = total_bytes(elem_size, capacity, options->weigh != NULL, &weights_at);
     if (bytes == 0)
         return -EOVERFLOW;
-    made = weir__memory_alloc(weir__loop_current ? weir__loop_current->heap : NULL, bytes);
-    if (!made)
-        return -ENOMEM;
+    error = alloc_chan(&made, bytes, &budget);
+    if (error < 0)
+        return error;
     *made = (struct weir_chan){
         .alive = WEIR__CHAN_ALIVE,
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
@@ -89,6 +119,8 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
         .weight_limit = options->weight_limit,
         .async_limit = options->async_limit ? options->async_limit : ASYNC_LIMIT,
         .weights = (size_t *)(void *)(made->buffer + weights_at),
+        .budget = budget,
+        .bytes = bytes,
         .is_listed = options->name != NULL,
     };
     init_side(&made->senders);
@@ -137,11 +169,16 @@ static bool unreachable(const struct weir_chan *chan)
 
 static void free_chan(struct weir_chan *chan)
 {
+    struct weir__budget *budget = chan->budget;
+    size_t bytes = chan->bytes;
+
     if (chan->is_listed)
         weir__chan_delist(chan);
     chan->is_plain = false;
     chan->alive = 0;
     weir__memory_free(chan);
+    if (budget)
+        give_back(budget, bytes);
 }
 
 void weir__chan_pin(struct weir_chan *chan)
@@ -172,6 +209,7 @@ void weir__chan_take_back(struct weir_chan *chan, struct weir__chan_side *side,
     weir__lock_acquire(&chan->lock);
     weir__list_unlink(&waiter->link);
     weir__chan_leave_side(side, waiter);
+    chan->expired_total += waiter->result == -ETIME && side == &chan->senders;
     if (WEIR_UNLIKELY(chan->special & WEIR__CHAN_WEIGHED) && side == &chan->senders) {
         weir__chan_admit(chan, &wake); /* what was behind a heavy element may fit */
         if (chan->special & WEIR__CHAN_WATCHED)

@@ -99,6 +99,8 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
         .parked_receivers_ns = chan->receivers.parked_ns,
         .senders = chan->senders.handle_count,
         .receivers = chan->receivers.handle_count,
+        .refused_total = chan->refused_total,
+        .expired_total = chan->expired_total,
         .closed = chan->state != WEIR__CHAN_OPEN,
     };
     weir__lock_release(&chan->lock);

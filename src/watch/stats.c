@@ -27,13 +27,21 @@ static void add_arrivals(uint64_t *sums, struct weir__credits *credits)
     sums[WEIR_SPAWN_WAIT_NS] += credits->wait_ns;
     sums[WEIR_SPAWNS_REFUSED] += credits->refused_count;
     sums[WEIR_SPAWNS_EXPIRED] += credits->expired_count;
+    if (sums[WEIR_SPAWN_WAIT_MAX_NS] < credits->wait_max_ns)
+        sums[WEIR_SPAWN_WAIT_MAX_NS] = credits->wait_max_ns;
     weir__lock_release(&credits->lock);
 }
 
 static void add_loop(uint64_t *sums, struct weir__loop *loop)
 {
-    for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
-        sums[id] += weir__counter_get(&loop->counters, (enum weir_counter)id);
+    for (int id = 0; id < WEIR_COUNTER_COUNT; id++) {
+        uint64_t value = weir__counter_get(&loop->counters, (enum weir_counter)id);
+
+        if (id == WEIR_SPAWN_WAIT_MAX_NS)
+            sums[id] = sums[id] < value ? value : sums[id];
+        else
+            sums[id] += value;
+    }
     add_arrivals(sums, &loop->arrivals_credits);
     for (int queue = WEIR__CLASS_UNBOUNDED + 1; queue < WEIR__CLASS_COUNT; queue++)
         add_credits(sums, &loop->io->credits[queue]);

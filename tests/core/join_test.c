@@ -342,9 +342,68 @@ static void test_ends_and_joins_race(void **state)
     assert_int_equal(failure_count, 0);
 }
 
+/* --- What is told of a failure. --------------------------------------------------------------- */
+
+static int code = -EIO;
+
+/* Not static, and by itself: its name is what is looked for. */
+int spawn_somebody(struct weir_scope *scope);
+__attribute__((noinline)) int spawn_somebody(struct weir_scope *scope)
+{
+    struct weir_spawn_options options = { .name = "somebody" };
+
+    return weir_spawn(scope, return_code, &code, &options) + 1;
+}
+
+static int fail_one(void *arg)
+{
+    struct weir_scope *scope = NULL;
+    struct weir_scope_options options = { .name = "some" };
+
+    (void)arg;
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_SUPERVISE, &options), 0);
+    CHECK_EQUAL(spawn_somebody(scope), 1);
+    return weir_scope_join(scope, WEIR_FOREVER);
+}
+
+static void test_a_failure_tells_where_it_was_spawned(void **state)
+{
+    const char *place;
+
+    (void)state;
+    assert_int_equal(test_run(fail_one, NULL, &noting), 0);
+    assert_int_equal(failure_count, 1);
+    assert_string_equal(last_task_name, "somebody");
+    assert_string_equal(last_scope_name, "some");
+    assert_int_equal(last_failure.error, -EIO);
+    assert_in_range(last_failure.age_ns, 0, 1000000000000);
+    place = last_failure.spawned_at;
+    assert_in_range((uintptr_t)place, (uintptr_t)spawn_somebody, (uintptr_t)spawn_somebody + 200);
+}
+
+static void run_without_listener(void *arg)
+{
+    (void)arg;
+    weir_run(fail_one, NULL, NULL);
+}
+
+static void test_a_failure_that_nobody_hears_is_printed(void **state)
+{
+    char output[1024];
+
+    (void)state;
+    assert_int_equal(test_fork(run_without_listener, NULL, output, sizeof output), 0);
+    assert_non_null(strstr(output,
+                           "weir: task \"somebody\" of scope \"some\" on loop 0, spawned by "
+                           "spawn_somebody+0x"));
+    assert_non_null(strstr(output, " ms ago, failed with EIO (-5) and nobody joined it"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: once weir has run, a forked child may not. */
+        cmocka_unit_test_setup(test_a_failure_that_nobody_hears_is_printed, setup),
         cmocka_unit_test_setup(test_join_tells_value_error_and_cancel, setup),
         cmocka_unit_test_setup(test_a_join_that_failed_keeps_the_handle, setup),
         cmocka_unit_test_setup(test_a_cancelled_joiner_leaves_no_trace, setup),
@@ -354,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_release_after_the_end_reports_once, setup),
         cmocka_unit_test_setup(test_handles_outlive_their_runtime, setup),
         cmocka_unit_test_setup(test_ends_and_joins_race, setup),
+        cmocka_unit_test_setup(test_a_failure_tells_where_it_was_spawned, setup),
     };
 
     return cmocka_run_group_tests_name("core/join", tests, NULL, NULL);

@@ -389,7 +389,8 @@ static int64_t call_recv_multishot(struct world *world, enum how how, int64_t de
         .op = { .fd = receiver(world, how), .event = standing_event, .ended = standing_ended },
         .wait = weir__wait_self(),
     };
-    int error = weir__receive_pool_open(&loop->io->buffers, &loop->ring, &loop->runtime->options);
+    int error = weir__receive_pool_open(&loop->io->buffers, &loop->ring, &loop->runtime->options,
+                                        loop->runtime->memory);
     int reason, pair[2];
 
     CHECK_EQUAL(error, 0);

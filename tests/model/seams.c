@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the real code finds below it in the machine, instead of the loop, the wheel and the rest. */
+#include "base/budget.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/memory.h"
 #include "core/callback.h"
 #include "core/park.h"
@@ -10,6 +12,7 @@
 
 __thread struct weir__loop *weir__loop_current;
 __thread bool weir__loop_forked;
+__thread struct weir__inherited weir__inherited_of_thread = { .deadline_ns = WEIR_FOREVER };
 void (*weir__lock_release_hook)(void);
 
 /* --- Decisions --- */
@@ -93,6 +96,35 @@ void weir__random_seed(struct weir__random *random)
 }
 
 /* --- Memory and callbacks --- */
+
+bool weir__budget_take(struct weir__budget *budget, size_t bytes)
+{
+    (void)budget;
+    (void)bytes;
+    return true;
+}
+
+void weir__budget_give(struct weir__budget *budget, size_t bytes)
+{
+    (void)budget;
+    (void)bytes;
+}
+
+void weir__budget_hold(struct weir__budget *budget)
+{
+    (void)budget;
+}
+
+void weir__budget_leave(struct weir__budget *budget)
+{
+    (void)budget;
+}
+
+int weir__error_explain(int error, const char *format, ...)
+{
+    (void)format;
+    return error;
+}
 
 void *weir__memory_alloc(struct weir__heap *heap, size_t bytes)
 {

@@ -65,9 +65,16 @@ struct call {
     weir_pool_fn *fn;
     void *arg;
     int64_t deadline_ns;
+    struct weir_pool *pool;                 /* for call_run_on; NULL: the runtime's own */
+    const struct weir_job_options *options; /* likewise */
     struct weir_task *task;
     int result;
 };
+
+static inline int call_run_on(struct call *call)
+{
+    return weir_pool_run_on(call->pool, call->fn, call->arg, call->options, call->deadline_ns);
+}
 
 static inline int call_body(void *arg)
 {
@@ -99,6 +106,22 @@ static inline struct weir_pool_stats read_stats(void)
     CHECK_EQUAL(weir_pool_read_stats(&stats), 0);
     return stats;
 }
+
+static inline struct weir_pool_stats read_stats_of(struct weir_pool *pool)
+{
+    struct weir_pool_stats stats;
+
+    CHECK_EQUAL(weir_pool_read_stats_of(pool, &stats), 0);
+    return stats;
+}
+
+/* Parks until the condition holds. */
+#define AWAIT(condition)                                                                           \
+    for (long look = 0; !(condition); look++) {                                                    \
+        if (!CHECK(look < LOOKS_MAX))                                                              \
+            break;                                                                                 \
+        weir_sleep(weir_in_us(LOOK_PAUSE_US));                                                     \
+    }
 
 /* Parks until the condition on `stats`, a struct weir_pool_stats, holds. */
 #define AWAIT_STATS(stats, condition)                                                              \

@@ -127,6 +127,7 @@ static const struct {
     { "napi_busy_poll_ns", { .napi_busy_poll_ns = INT64_C(1000000001) } },
     { "prefault_stacks", { .prefault_stacks = (1 << 26) + 1 } },
     { "prefault_stacks", { .prefault_stacks = 9, .tasks_per_loop = 8 } },
+    { "memory_limit_bytes", { .memory_limit_bytes = (1 << 20) - 1 } },
     { "share_latency", { .share_latency = 256 } },
     { "share_normal", { .share_normal = 256 } },
     { "share_background", { .share_background = 256 } },

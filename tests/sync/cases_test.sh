@@ -4,7 +4,8 @@
 # that carries a number is in the table. A file of another room is named with it.
 set -eu
 cd "$WEIR_SOURCE_DIR/tests/sync"
-set -- ./*_test.c ../flow/*_test.c ../io/*_test.c ../model/*_test.c
+set -- ./*_test.c ../flow/*_test.c ../io/*_test.c ../model/*_test.c ../pool/*_test.c \
+    ../watch/*_test.c
 last=0
 carried=0
 waiting=0
