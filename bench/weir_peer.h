@@ -26,6 +26,7 @@ reason_fn weir_peer_why_not;
 micro_fn weir_yields, weir_spawns, weir_rendezvous, weir_buffered, weir_select2, weir_timers;
 micro_fn weir_wake_asleep, weir_wake_spinning, weir_switches;
 trial_fn weir_mixed_idle, weir_mixed_inside, weir_mixed_pool, weir_mixed_ring;
+trial_fn weir_burst_alone, weir_burst_classes, weir_burst_one_class;
 trial_fn weir_parked;
 
 #endif

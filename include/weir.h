@@ -26,12 +26,14 @@
 #include <weir/dial.h>
 #include <weir/direct.h>
 #include <weir/directory.h>
+#include <weir/dump.h>
 #include <weir/embed.h>
 #include <weir/events.h>
 #include <weir/file.h>
 #include <weir/file_lock.h>
 #include <weir/flow.h>
 #include <weir/for_each.h>
+#include <weir/limiter.h>
 #include <weir/listen.h>
 #include <weir/listener.h>
 #include <weir/local.h>
@@ -50,6 +52,7 @@
 #include <weir/select.h>
 #include <weir/semaphore.h>
 #include <weir/service.h>
+#include <weir/shed.h>
 #include <weir/signal.h>
 #include <weir/socket.h>
 #include <weir/socket_option.h>

@@ -48,8 +48,8 @@
  *
  * What has no name there: deadlines and cancel on everything, scopes, weir_all, weir_race, weir_any
  * and weir_for_each, bounds by weight, watermarks, counted handles, weir_call and weir_each,
- * weir_chain_run, tickers, retry and breaker. A process layer (clojure.core.async.flow) there is
- * not yet.
+ * weir_chain_run, tickers, retry, breaker, limiter, bucket and shed. A process layer
+ * (clojure.core.async.flow) there is not yet.
  */
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
@@ -60,11 +60,13 @@
 #include <weir/call.h>
 #include <weir/chain.h>
 #include <weir/for_each.h>
+#include <weir/limiter.h>
 #include <weir/mix.h>
 #include <weir/mult.h>
 #include <weir/pipeline.h>
 #include <weir/pub.h>
 #include <weir/retry.h>
+#include <weir/shed.h>
 #include <weir/stage.h>
 #include <weir/ticker.h>
 

@@ -25,6 +25,9 @@
 #include <weir/blocking.h>
 #include <weir/task.h>
 
+struct weir_deadlock;
+struct weir_warning;
+
 /* A task's failure that nobody joined; see weir_options.on_failure. Valid during the call. */
 struct weir_failure {
     const char *task_name;
@@ -157,6 +160,25 @@ struct weir_options {
      * all of them are at their deepest; a smaller stack_bytes makes room for more.
      */
     size_t memory_limit_bytes; /* at least 1 MiB; 0: no bound but those on each */
+
+    /*
+     * Watchdogs; see weir/watchdog.h for what each looks for. Limits below 0 switch one off.
+     * `channel_users`: channels made by tasks note who uses them, at some 20 ns a message, so that
+     * tasks that wait for each other over channels are found while the rest of the program is busy.
+     * The callbacks run on a thread that is none of the loops', and may take their time; NULL:
+     * lines on standard error.
+     */
+    int64_t deadlock_limit_ns; /* tasks that wait for each other for so long; 0: 10 s */
+    int64_t mutex_limit_ns;    /* the owner of a mutex parked for so long; 0: 5 s */
+    int64_t drain_limit_ns;    /* nothing received, and a sender parked for so long; 0: 60 s */
+    int64_t device_limit_ns;   /* an operation on a file takes so long; 0: 30 s */
+    int64_t peer_limit_ns;     /* an operation without deadline waits so long for a peer; 0: off */
+    int64_t growth_limit_ns;   /* a loop's tasks only become more for so long; 0: 10 s */
+    unsigned growth_tasks;     /* and by so many; 0: 10000 */
+    int64_t drop_limit_ns;     /* a named channel drops most of it for so long; 0: off */
+    bool channel_users;
+    void (*on_deadlock)(void *context, const struct weir_deadlock *deadlock);
+    void (*on_warning)(void *context, const struct weir_warning *warning);
 
     /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
     int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */

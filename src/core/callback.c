@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-static const struct weir__reason awaits_callbacks = { "callbacks", WEIR_PHASE_TASK, NULL };
+const struct weir__reason weir__callback_awaits = { "callbacks", WEIR_PHASE_TASK, NULL };
 
 static int run_callbacks(void *arg)
 {
@@ -22,7 +22,7 @@ static int run_callbacks(void *arg)
         }
         if (!loop->callback_task)
             return 0;
-        weir__wait_begin(wait, &awaits_callbacks, NULL);
+        weir__wait_begin(wait, &weir__callback_awaits, NULL);
         loop->callback_idle = true;
         weir__wait_park(wait, INT64_MAX, WEIR__PARK_RELEASE);
     }

@@ -9,6 +9,9 @@
 
 #include "core/loop.h"
 
+/* Why the callback task waits: it has nothing to do. */
+extern const struct weir__reason weir__callback_awaits;
+
 /* Starts the loop's callback task; 0 or -ENOMEM. */
 int weir__callback_start(struct weir__loop *loop);
 

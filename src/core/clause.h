@@ -54,6 +54,8 @@ struct weir__clause_internal {
 struct weir_clause_verbs {
     const char *name;
     bool is_careful; /* has prepare, look, launch or finish */
+    /* Why one waits in such a clause, on its object, if that is up to a task; optional. */
+    const struct weir__reason *reason;
     /* 0, -EINVAL, -ENOBUFS or -ENXIO; optional. */
     int (*prepare)(struct weir_clause *clause);
     void (*look)(struct weir_clause *clause); /* optional */

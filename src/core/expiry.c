@@ -24,20 +24,24 @@ void weir__expiry_note(struct weir__loop *loop, enum weir_phase phase)
     weir__counter_add(&loop->counters, counters[phase], 1);
 }
 
+void weir__expiry_came_before(struct weir_task *task, int64_t deadline_ns)
+{
+    if (deadline_ns >= task->ready_ns)
+        task->late_phase = WEIR_PHASE_READY_QUEUE;
+    else if (deadline_ns >= task->since_ns && task->wait.reason)
+        task->late_phase = task->wait.reason->phase;
+    else
+        task->late_phase = WEIR_PHASE_NONE;
+}
+
 void weir__expiry_note_refused(int64_t deadline_ns)
 {
     struct weir__loop *loop = weir__loop_current;
-    const struct weir_task *task;
-    enum weir_phase phase = WEIR_PHASE_NONE;
 
     if (!loop)
         return;
-    task = loop->current;
-    if (deadline_ns >= task->ready_ns)
-        phase = WEIR_PHASE_READY_QUEUE;
-    else if (deadline_ns >= task->since_ns && task->wait.reason)
-        phase = task->wait.reason->phase;
-    weir__expiry_note(loop, phase);
+    weir__expiry_came_before(loop->current, deadline_ns);
+    weir__expiry_note(loop, loop->current->late_phase);
 }
 
 void weir__expiry_came(struct weir_task *task, int64_t deadline_ns)

@@ -190,7 +190,7 @@ static void describe_task(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "task \"%s\"", task->name);
 }
 
-static const struct weir__reason awaits_task = { "join", WEIR_PHASE_TASK, describe_task };
+const struct weir__reason weir__join_awaits_task = { "join", WEIR_PHASE_TASK, describe_task };
 
 /*
  * Parks until the task has ended; 0 or why not. Called under the task's lock, returns without it.
@@ -201,7 +201,7 @@ static int wait_for_end(struct weir_task *task, int64_t deadline_ns)
     struct weir__waiter waiter = { .wait = weir__wait_self(), .alone = true };
     int error;
 
-    weir__wait_begin(waiter.wait, &awaits_task, task);
+    weir__wait_begin(waiter.wait, &weir__join_awaits_task, task);
     weir__list_append(&task->joiners, &waiter.link);
     weir__lock_release(&task->lock);
     error = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);
@@ -297,6 +297,7 @@ static void join_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs join_verbs = {
     .name = "join",
+    .reason = &weir__join_awaits_task,
     .is_careful = true,
     .prepare = join_prepare,
     .ready = join_ready,

@@ -5,6 +5,9 @@
 
 #include "core/task.h"
 
+/* Why one waits for the end of a task; the object is the task. */
+extern const struct weir__reason weir__join_awaits_task;
+
 /*
  * Home loop: the task's result stands. Wakes its joiners and tells its scope. Returns whether its
  * failure is still to be reported: then the caller's reference has passed to the report.

@@ -33,11 +33,12 @@ struct weir__net;
 struct weir_pool;
 struct weir__resolver;
 struct weir__runtime;
+struct weir__watch;
 struct weir__waiter;
 
 /* Switches, and calls that did not need to park, before the loop must be turned; and as many at
  * most once a background task has run: those who come meanwhile are soon seen. */
-enum { WEIR__LOOP_BUDGET = 64, WEIR__LOOP_BACKGROUND_BUDGET = 8 };
+enum { WEIR__LOOP_BUDGET = 64, WEIR__LOOP_BACKGROUND_BUDGET = 4 };
 
 /* Turns between two readings of the clock while no timer is armed. */
 enum { WEIR__LOOP_CLOCK_TURNS = 4 };
@@ -106,6 +107,7 @@ struct weir__loop {
     struct weir__net *net; /* the net room's part */
     struct weir__heap *heap;
     struct weir__runtime *runtime;
+    void *surveyor; /* the watch room's: whose cursor lies among `tasks`; NULL: nobody's */
     unsigned index;
     struct weir__counters counters;
 
@@ -129,6 +131,7 @@ struct weir__runtime {
     struct weir_pool *pool;     /* for what blocks */
     struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
+    struct weir__watch *watch; /* the watch room's part */
     struct weir_report report;
 };
 

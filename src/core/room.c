@@ -23,12 +23,6 @@ void weir__room_notify(struct weir__budget *budget)
     weir__wait_wake_all(wake);
 }
 
-void weir__room_came(struct weir__loop *loop)
-{
-    if (WEIR_UNLIKELY(loop->memory_waiting > 0))
-        weir__room_notify(loop->runtime->memory);
-}
-
 /* One wait: until somebody gave bytes back, or did before it was seen that we wait. */
 static int wait_once(struct weir__loop *loop, int (*try)(struct weir__loop *loop, void *context),
                      void *context, int64_t deadline_ns)

@@ -7,14 +7,17 @@
 #define WEIR_CORE_ROOM_H
 
 #include "base/budget.h"
-
-struct weir__loop;
+#include "core/loop.h"
 
 /* Tells all who wait for bytes of the budget to try again; weir__budget.notify. */
 void weir__room_notify(struct weir__budget *budget);
 
 /* Home loop: a stack is free again. */
-void weir__room_came(struct weir__loop *loop);
+static inline void weir__room_came(struct weir__loop *loop)
+{
+    if (WEIR_UNLIKELY(loop->memory_waiting > 0))
+        weir__room_notify(loop->runtime->memory);
+}
 
 /*
  * The calling task's: tries until it has what it wants, in the order of arrival as far as those who

@@ -121,10 +121,12 @@ void weir__sched_yield(struct weir__loop *loop)
 void weir__sched_exit(struct weir__loop *loop, bool keep_reference)
 {
     struct weir_task *self = loop->current;
-    struct weir_task *next = pick(loop);
-    struct weir__fiber fiber = self->fiber;
+    struct weir__fiber fiber;
+    struct weir_task *next;
 
-    weir__list_unlink(&self->neighbours);
+    weir__list_unlink(&self->neighbours); /* its scope may be gone: nobody is to look at it */
+    next = pick(loop);
+    fiber = self->fiber;
     /* From here to the switch nothing else runs on this loop, so nobody takes the stack yet. */
     weir__stack_release(&loop->stacks, self->stack);
     self->stack = NULL;

@@ -177,23 +177,24 @@ void weir__scope_orphan_owned(struct weir_task *task)
     weir__lock_release(&task->lock);
 }
 
-/* The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. */
+/*
+ * The scope is about to go: takes it from its owner, who may be elsewhere, and about to end. Who
+ * ends holds the scope's lock for a moment more, though it has nothing to do with it any more.
+ */
 static void disown(struct weir_scope *scope)
 {
     struct weir_task *self = weir__loop_current ? weir__loop_current->current : NULL;
     struct weir_task *owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
 
-    if (!owner)
-        return;
-    if (owner != self) {
+    if (!self || owner != self) {
         weir__lock_acquire(&scope->lock);
         owner = atomic_load_explicit(&scope->owner, memory_order_relaxed);
         if (owner) /* relaxed: it has not ended, so it has a reference */
             atomic_fetch_add_explicit(&owner->refs, 1, memory_order_relaxed);
         weir__lock_release(&scope->lock);
-        if (!owner)
-            return;
     }
+    if (!owner)
+        return;
     weir__lock_acquire(&owner->lock);
     weir__list_unlink(&scope->owned);
     weir__lock_release(&owner->lock);
@@ -357,8 +358,8 @@ void weir__scope_describe(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "scope \"%s\"", scope->name);
 }
 
-static const struct weir__reason awaits_children = { "scope join", WEIR_PHASE_TASK,
-                                                     weir__scope_describe };
+const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
+                                                          weir__scope_describe };
 
 /* Parks until nobody is left: 0, or why it was interrupted first. */
 static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
@@ -373,7 +374,7 @@ static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsi
         weir__lock_release(&scope->lock);
         return 0;
     }
-    weir__wait_begin(wait, &awaits_children, scope);
+    weir__wait_begin(wait, &weir__scope_awaits_children, scope);
     scope->joiner = &waiter;
     scope->gates |= WEIR__SCOPE_JOINED;
     weir__errands_init(&errands);

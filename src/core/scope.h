@@ -61,6 +61,9 @@ struct weir_scope {
  */
 int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns);
 
+/* Why one waits for a scope's children; the object is the scope. */
+extern const struct weir__reason weir__scope_awaits_children;
+
 /* Under the lock: somebody leaves a place free. Returns whom to wake, or NULL. */
 struct weir__wait *weir__scope_free_place(struct weir_scope *scope);
 

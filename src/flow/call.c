@@ -84,7 +84,7 @@ static void give_up(struct weir__wait *wait, int reason)
         weir__loop_ring(ring);
 }
 
-static const struct weir__reason awaits_reply = { "reply to a call", WEIR_PHASE_TASK, NULL };
+const struct weir__reason weir__call_awaits_reply = { "reply to a call", WEIR_PHASE_TASK, NULL };
 
 static int await_reply(struct weir_call *call)
 {
@@ -94,7 +94,7 @@ static int await_reply(struct weir_call *call)
     weir__lock_acquire(&call->lock);
     done = call->done;
     if (!done) {
-        weir__wait_begin(wait, &awaits_reply, call);
+        weir__wait_begin(wait, &weir__call_awaits_reply, call);
         wait->interrupt = give_up;
         wait->subject = call;
         call->wait = wait;

@@ -51,6 +51,9 @@ struct weir_call {
     struct weir_call_failure failure;
 };
 
+/* Why one waits for a reply; the object is the call. */
+extern const struct weir__reason weir__call_awaits_reply;
+
 /* Whether the channel was made by weir_port_create, and for what. */
 struct weir__port {
     bool is_port;

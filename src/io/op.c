@@ -190,25 +190,32 @@ static void describe_op(const void *object, char *text, size_t bytes)
     snprintf(text, bytes, "%s of descriptor %d", op->row->name, op->fd);
 }
 
-static const struct weir__reason awaits_device = { "file operation", WEIR_PHASE_DEVICE,
-                                                   describe_op };
-static const struct weir__reason awaits_peer = { "operation", WEIR_PHASE_PEER, describe_op };
+const struct weir__reason weir__op_awaits_device = { "file operation", WEIR_PHASE_DEVICE,
+                                                     describe_op };
+const struct weir__reason weir__op_awaits_peer = { "operation", WEIR_PHASE_PEER, describe_op };
 
 /* What waits for a peer has a try, or a deadline that has passed, try all the same. */
-static int refusal_of(const struct weir__op *op)
+static int refusal_of(struct weir__loop *loop, const struct weir__op *op)
 {
+    int refusal;
+
     if (WEIR_LIKELY(op->deadline_ns == WEIR_FOREVER) || op->row->holds == WEIR__HOLDS_FILE)
         return 0;
-    return weir__wait_refusal(op->deadline_ns);
+    refusal = weir__wait_refusal(op->deadline_ns);
+    if (refusal == -ETIME)
+        weir__expiry_came_before(loop->current, op->deadline_ns);
+    return refusal;
 }
 
-/* The op was asked to end, and did. */
-static void note_expiry(struct weir__loop *loop, const struct weir__op *op, int refusal)
+/* The op was asked to end. */
+static __attribute__((noinline)) int64_t interrupted_result(struct weir__loop *loop,
+                                                            struct weir__op *op)
 {
-    if (refusal == -ETIME)
-        weir__expiry_note_refused(op->deadline_ns);
-    else
+    int64_t result = kernel_result(op);
+
+    if (result == -ETIME && op->reason == -ETIME)
         weir__expiry_note(loop, loop->current->late_phase);
+    return result;
 }
 
 static int64_t submit(struct weir__loop *loop, struct weir__op *op)
@@ -216,15 +223,16 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     struct weir__wait *wait = op->wait;
     int64_t deadline_ns = op->deadline_ns;
     struct io_uring_sqe *sqe = weir__ring_sqe(&loop->ring);
-    int refusal = refusal_of(op);
-    int64_t result;
+    int refusal = refusal_of(loop, op);
 
     op->row->prep(op, sqe);
     op->completion.complete = op_completed;
     op->completion.touched = wait;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
-    weir__wait_begin(wait, op->row->holds == WEIR__HOLDS_FILE ? &awaits_device : &awaits_peer, op);
+    weir__wait_begin(
+        wait, op->row->holds == WEIR__HOLDS_FILE ? &weir__op_awaits_device : &weir__op_awaits_peer,
+        op);
     wait->interrupt = interrupt_wait;
     wait->subject = op;
     if (refusal < 0) { /* a try: the op and its cancel go to the kernel together, in this order */
@@ -233,23 +241,17 @@ static int64_t submit(struct weir__loop *loop, struct weir__op *op)
     }
     weir__wait_park(wait, deadline_ns,
                     op->row->is_release ? WEIR__PARK_RELEASE : WEIR__PARK_CANCELLABLE);
-    result = kernel_result(op);
-    if (WEIR_UNLIKELY(result == -ETIME && op->reason == -ETIME))
-        note_expiry(loop, op, refusal);
-    return result;
+    return WEIR_LIKELY(!op->reason) ? op->result : interrupted_result(loop, op);
 }
 
-static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
+/* Of a class with a submission queue. */
+static __attribute__((noinline)) int64_t run_bounded(struct weir__loop *loop, struct weir__op *op)
 {
     struct weir__credits *credits = &loop->io->credits[op->row->class];
     enum weir_priority class = loop->current->inherited.priority;
     int64_t result;
     int error;
 
-    if (op->row->class == WEIR__CLASS_UNBOUNDED) {
-        count_route(loop, op, WEIR__ROUTE_RING);
-        return submit(loop, op);
-    }
     error = weir__wait_refuse(op->deadline_ns);
     if (error >= 0)
         error = weir__credits_take_as(credits, class, op->deadline_ns);
@@ -263,6 +265,14 @@ static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
     }
     weir__credits_give_as(credits, class);
     return result;
+}
+
+static int64_t run_on_ring(struct weir__loop *loop, struct weir__op *op)
+{
+    if (op->row->class != WEIR__CLASS_UNBOUNDED)
+        return run_bounded(loop, op);
+    count_route(loop, op, WEIR__ROUTE_RING);
+    return submit(loop, op);
 }
 
 /* On a pool thread. */

@@ -220,6 +220,9 @@ struct weir__op {
 /* The one table; table.c. */
 extern const struct weir__op_row weir__op_rows[WEIR__OP_ID_COUNT];
 
+/* Why a task waits for its op on the ring; the object is the op. */
+extern const struct weir__reason weir__op_awaits_device, weir__op_awaits_peer;
+
 /* Runs the operation to its end. `op` has its arguments set, and is zero otherwise. */
 int64_t weir__op_run(enum weir__op_id id, struct weir__op *op, int64_t deadline_ns);
 

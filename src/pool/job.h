@@ -59,4 +59,7 @@ struct weir__own_job {
     max_align_t storage[]; /* what fn gets, unless the caller gave memory for it */
 };
 
+/* Frees it, and gives back what it has inherited. */
+void weir__job_free_own(struct weir__own_job *own);
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "core/local.h"
 #include "core/loop.h"
 #include "core/park.h"
 #include "pool/stats.h"
@@ -310,7 +311,8 @@ static struct weir__own_job *make_own(weir_pool_fn *fn, void *arg,
     own = weir__memory_alloc(NULL, bytes);
     if (!own)
         return NULL;
-    *own = (struct weir__own_job){ .inherited = *weir__inherited_self() };
+    own->inherited = weir__inherited_nothing;
+    weir__inherited_replace(&own->inherited, weir__inherited_self());
     own->job = (struct weir__job){
         .fn = fn,
         .arg = options->storage_bytes ? own->storage : arg,
@@ -323,6 +325,12 @@ static struct weir__own_job *make_own(weir_pool_fn *fn, void *arg,
     if (options->storage_bytes)
         memcpy(own->storage, arg, options->storage_bytes);
     return own;
+}
+
+void weir__job_free_own(struct weir__own_job *own)
+{
+    weir__inherited_replace(&own->inherited, &weir__inherited_nothing);
+    weir__memory_free(own);
 }
 
 static int run_own(struct weir_pool *pool, weir_pool_fn *fn, void *arg,
@@ -345,7 +353,7 @@ static int run_own(struct weir_pool *pool, weir_pool_fn *fn, void *arg,
         if (options->storage_bytes && own->job.state == WEIR__JOB_DONE)
             memcpy(arg, own->storage, options->storage_bytes);
     }
-    weir__memory_free(own);
+    weir__job_free_own(own);
     return result;
 }
 

@@ -284,7 +284,7 @@ static void hand_back(struct weir_pool *pool, struct weir__job *job)
     } else if (job->abandoned) {
         if (job->cleanup)
             job->cleanup(job->arg);
-        weir__memory_free(job);
+        weir__job_free_own(WEIR_CONTAINER_OF(job, struct weir__own_job, job));
     } else {
         fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
         WEIR_ASSERT(fired);
@@ -323,8 +323,9 @@ static void run(struct weir__job *job)
 {
     if (job->state == WEIR__JOB_DONE)
         return;
-    weir__inherited_of_thread = *job->inherited;
+    weir__inherited_replace(&weir__inherited_of_thread, job->inherited);
     job->result = job->fn(job->arg);
+    weir__inherited_replace(&weir__inherited_of_thread, &weir__inherited_nothing);
 }
 
 static void join(struct weir__pool_thread *thread)

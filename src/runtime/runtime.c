@@ -32,6 +32,7 @@
 #include "sync/async.h"
 #include "watch/check.h"
 #include "watch/symbol.h"
+#include "watch/watch.h"
 
 #include <weir/runtime.h>
 
@@ -159,6 +160,7 @@ static void run_root(struct weir__run *run)
 
 void weir__run_stop_loops(struct weir__run *run)
 {
+    weir__watch_stop(&run->runtime);
     for (unsigned i = 1; i < run->runtime.loop_count; i++)
         weir__wait_fire(&run->loops[i]->main_task->wait, 0);
 }
@@ -218,8 +220,11 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
     if (error < 0)
         note_failure(run, error, why);
     meet(&run->meeting);
-    if (!atomic_load(&run->error))
+    if (!atomic_load(&run->error)) {
+        if (index == 0)
+            weir__watch_start(&run->runtime);
         return 0;
+    }
     if (error >= 0) {
         weir__net_term(run->loops[index]);
         weir__io_term(run->loops[index]);
@@ -441,11 +446,16 @@ static int prepare(struct weir__run *run)
     error = weir__resolver_create(&run->runtime.resolver, &run->runtime);
     if (error < 0)
         goto destroy_cpu_pool;
+    error = weir__watch_create(&run->runtime);
+    if (error < 0)
+        goto destroy_resolver;
     if (!run->runtime.options.no_overflow_handler)
         error = weir__overflow_install(current_stack);
     if (error >= 0)
         return 0;
 
+    weir__watch_destroy(&run->runtime);
+destroy_resolver:
     weir__resolver_destroy(run->runtime.resolver);
 destroy_cpu_pool:
     weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);
@@ -518,6 +528,7 @@ int weir__run_destroy(struct weir__run *run)
 
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
+    weir__watch_destroy(&run->runtime);
     weir__pools_leave_owned(&run->runtime);
     weir__resolver_destroy(run->runtime.resolver);
     weir__pool_leave(run->runtime.cpu_pool, NULL, NULL);

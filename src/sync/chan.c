@@ -188,13 +188,21 @@ static inline int settle(struct weir_chan *chan, int result, struct weir__wait *
 
 static void describe_chan(const void *object, char *text, size_t bytes)
 {
-    const struct weir_chan *chan = object;
+    struct weir_chan *chan = (struct weir_chan *)(uintptr_t)object;
+    size_t count, senders, receivers;
 
-    snprintf(text, bytes, "channel \"%s\"", chan->name);
+    weir__lock_acquire(&chan->lock);
+    count = chan->count;
+    senders = weir__chan_waiting(&chan->senders);
+    receivers = weir__chan_waiting(&chan->receivers);
+    weir__lock_release(&chan->lock);
+    snprintf(text, bytes, "channel \"%s\" (%zu of %zu buffered, %zu %s)", chan->name, count,
+             chan->capacity, senders ? senders : receivers,
+             senders ? "waiting to send" : "waiting to receive");
 }
 
-static const struct weir__reason sends = { "send", WEIR_PHASE_TASK, describe_chan };
-static const struct weir__reason receives = { "recv", WEIR_PHASE_TASK, describe_chan };
+const struct weir__reason weir__chan_sends = { "send", WEIR_PHASE_TASK, describe_chan };
+const struct weir__reason weir__chan_receives = { "recv", WEIR_PHASE_TASK, describe_chan };
 
 /* Parks on one side of the channel; called under the lock, returns without it. */
 static inline int park(struct weir_chan *chan, struct weir__chan_side *side, void *elem,
@@ -209,7 +217,8 @@ static inline int park(struct weir_chan *chan, struct weir__chan_side *side, voi
     waiter.alone = true;
     waiter.is_async = false;
     waiter.weight = weight;
-    weir__wait_begin(waiter.wait, side == &chan->senders ? &sends : &receives, chan);
+    weir__wait_begin(waiter.wait, side == &chan->senders ? &weir__chan_sends : &weir__chan_receives,
+                     chan);
     weir__chan_join_side(side, &waiter);
     weir__lock_release(&chan->lock);
     code = weir__wait_park(waiter.wait, deadline_ns, WEIR__PARK_CANCELLABLE);

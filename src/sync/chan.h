@@ -59,6 +59,7 @@ enum weir__chan_special {
     WEIR__CHAN_WATCHED = 1 << 1, /* somebody waits for a watermark or the end */
     WEIR__CHAN_WEIGHED = 1 << 2, /* constant */
     WEIR__CHAN_PROMISE = 1 << 3, /* constant */
+    WEIR__CHAN_NOTED = 1 << 4,   /* constant: who uses it is noted; chan_users.h */
 };
 
 enum weir__chan_watch {
@@ -77,6 +78,8 @@ struct weir__chan_side {
     size_t handle_count; /* counted handles */
     uint64_t parked_ns;  /* of those who left */
 };
+
+struct weir__chan_users;
 
 struct weir_chan {
     /* Constant, and looked at before the lock. The first words are what an allocator writes over in
@@ -117,10 +120,11 @@ struct weir_chan {
     uint64_t noted_in, noted_out; /* elements, where events are noted */
     size_t weight_limit;          /* constant, as all that follows */
     size_t async_limit;
-    struct weir__budget *budget; /* what its bytes count against; NULL: nothing */
+    struct weir__chan_users *users; /* NULL: not noted */
+    struct weir__budget *budget;    /* what its bytes count against; NULL: nothing */
     size_t bytes;
     bool is_listed;
-    struct weir__list listed; /* under the registry's lock */
+    struct weir__list listed; /* under the registry's lock; then chan_users.c's */
     char name[WEIR__CHAN_NAME_BYTES];
     _Alignas(16) unsigned char buffer[];
 };
@@ -290,6 +294,9 @@ static inline void weir__chan_take_buffered(struct weir_chan *chan, void *elem)
     weir__event_note(chan, WEIR_EVENT_RECEIVED, NULL, NULL);
     chan->received_total++;
 }
+
+/* Why one waits to send, or to receive; the object is the channel. */
+extern const struct weir__reason weir__chan_sends, weir__chan_receives;
 
 /* Lists a named channel, and takes it off again before it is freed; chan_stats.c. */
 void weir__chan_enlist(struct weir_chan *chan);

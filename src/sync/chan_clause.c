@@ -250,6 +250,7 @@ static void chan_fired(struct weir_clause *clause, struct weir__waiter *waiter)
 
 static const struct weir_clause_verbs send_verbs = {
     .name = "send",
+    .reason = &weir__chan_sends,
     .ready = send_ready,
     .try = send_try,
     .try_alone = send_try_alone,
@@ -260,6 +261,7 @@ static const struct weir_clause_verbs send_verbs = {
 
 static const struct weir_clause_verbs recv_verbs = {
     .name = "recv",
+    .reason = &weir__chan_receives,
     .ready = recv_ready,
     .try = recv_try,
     .try_alone = recv_try_alone,
@@ -270,6 +272,7 @@ static const struct weir_clause_verbs recv_verbs = {
 
 static const struct weir_clause_verbs send_weighed_verbs = {
     .name = "send",
+    .reason = &weir__chan_sends,
     .is_careful = true,
     .prepare = send_weighed_prepare,
     .ready = send_ready,
@@ -282,9 +285,9 @@ static const struct weir_clause_verbs send_weighed_verbs = {
 /* To a channel that drops, or to a promise. */
 #define UNPARKING_VERBS(finisher)                                                                  \
     {                                                                                              \
-        .name = "send", .is_careful = true, .prepare = send_unparking_prepare,                     \
-        .ready = send_ready, .try = send_unparking_try, .arm = send_arm, .disarm = send_disarm,    \
-        .fired = chan_fired, .finish = (finisher),                                                 \
+        .name = "send", .reason = &weir__chan_sends, .is_careful = true,                           \
+        .prepare = send_unparking_prepare, .ready = send_ready, .try = send_unparking_try,         \
+        .arm = send_arm, .disarm = send_disarm, .fired = chan_fired, .finish = (finisher),         \
     }
 
 static const struct weir_clause_verbs send_unparking_verbs = UNPARKING_VERBS(send_unparking_finish);
@@ -293,6 +296,7 @@ static const struct weir_clause_verbs send_promise_verbs = UNPARKING_VERBS(send_
 /* From a promise that counts its copies. */
 static const struct weir_clause_verbs recv_promised_verbs = {
     .name = "recv",
+    .reason = &weir__chan_receives,
     .is_careful = true,
     .prepare = recv_promised_prepare,
     .ready = recv_ready,

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "core/park.h"
-#include "sync/chan.h"
+#include "sync/chan_users.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -127,6 +127,13 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     init_side(&made->receivers);
     init_side(&made->watchers);
     strcpy(made->name, options->name ? options->name : "chan");
+    error = weir__chan_users_create(made);
+    if (error < 0) {
+        weir__memory_free(made);
+        if (budget)
+            give_back(budget, bytes);
+        return error;
+    }
     if (made->is_listed)
         weir__chan_enlist(made);
     *chan = made;
@@ -176,7 +183,7 @@ static void free_chan(struct weir_chan *chan)
         weir__chan_delist(chan);
     chan->is_plain = false;
     chan->alive = 0;
-    weir__memory_free(chan);
+    weir__chan_give_memory(chan);
     if (budget)
         give_back(budget, bytes);
 }

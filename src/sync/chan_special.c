@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The long way through send and recv: channels bounded by weight, promises, and those that somebody
  * watches; see chan.h. Everything here but hand_out and accept runs under the channel's lock. */
-#include "sync/chan.h"
+#include "sync/chan_users.h"
 
 #include <errno.h>
 
@@ -189,6 +189,8 @@ int weir__chan_offer_special(struct weir_chan *chan, const void *elem, size_t we
 {
     int result;
 
+    if (chan->special & WEIR__CHAN_NOTED)
+        weir__chan_users_note(&chan->users->senders);
     if (chan->state != WEIR__CHAN_OPEN)
         return -EPIPE;
     if (chan->special & WEIR__CHAN_PROMISE)
@@ -206,6 +208,8 @@ int weir__chan_take_special(struct weir_chan *chan, void *elem, struct weir__wai
 {
     int result;
 
+    if (chan->special & WEIR__CHAN_NOTED)
+        weir__chan_users_note(&chan->users->receivers);
     if (chan->special & WEIR__CHAN_PROMISE)
         result = take_promise(chan, elem);
     else if (chan->special & WEIR__CHAN_WEIGHED)

@@ -16,6 +16,8 @@
 #include "core/park.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 _Static_assert(sizeof(struct weir__clause_internal) <= sizeof((struct weir_clause *)0)->internal,
                "weir_clause.internal must hold what select needs");
@@ -26,13 +28,6 @@ _Static_assert(sizeof(struct weir__clause_internal) <= sizeof((struct weir_claus
 enum {
     SMALL_COUNT = 64, /* clauses whose locks are sorted on the stack */
     LOOK_EVERY = 16,  /* selects of a loop, of which one looks at its clauses on I/O */
-};
-
-struct selection {
-    struct weir_clause *clauses;
-    size_t count;
-    unsigned flags;
-    struct weir__lock **locks; /* the caller's room for `count` of them, or NULL */
 };
 
 /* The locks of all clauses, distinct, by address. */
@@ -67,7 +62,7 @@ static inline int check(const struct weir_clause *clauses, size_t count, unsigne
     return any ? is_careful : -EINVAL;
 }
 
-static void finish(const struct selection *selection, size_t count, int won)
+static void finish(const struct weir__selection *selection, size_t count, int won)
 {
     for (size_t i = 0; i < count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -77,7 +72,7 @@ static void finish(const struct selection *selection, size_t count, int won)
     }
 }
 
-static int prepare(const struct selection *selection)
+static int prepare(const struct weir__selection *selection)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -108,7 +103,7 @@ TWICE void add_lock(struct lock_set *set, struct weir__lock *lock)
     set->count++;
 }
 
-TWICE void collect_locks(struct lock_set *set, const struct selection *selection)
+TWICE void collect_locks(struct lock_set *set, const struct weir__selection *selection)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -141,7 +136,7 @@ static uint32_t random_below(uint32_t bound)
  * tried in a random order, shuffled as far as it is needed. A try may still fail, since a waiting
  * peer may have been decided elsewhere.
  */
-TWICE int scan(const struct selection *selection, struct weir__wait **wake)
+TWICE int scan(const struct weir__selection *selection, struct weir__wait **wake)
 {
     struct weir_clause *clauses = selection->clauses;
     bool in_order = selection->flags & WEIR_SELECT_PRIORITY;
@@ -163,7 +158,7 @@ TWICE int scan(const struct selection *selection, struct weir__wait **wake)
 }
 
 /* Under the locks. */
-TWICE void arm(const struct selection *selection, struct weir__wait *wait)
+TWICE void arm(const struct weir__selection *selection, struct weir__wait *wait)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -180,7 +175,7 @@ TWICE void arm(const struct selection *selection, struct weir__wait *wait)
     }
 }
 
-TWICE void disarm(const struct selection *selection, int code)
+TWICE void disarm(const struct weir__selection *selection, int code)
 {
     for (size_t i = 0; i < selection->count; i++) {
         struct weir_clause *clause = &selection->clauses[i];
@@ -199,7 +194,7 @@ TWICE void disarm(const struct selection *selection, int code)
  * Armed, and without the locks: others may have claimed the wait already. In a random order, since
  * the first that turns out to be ready wins.
  */
-static void launch(const struct selection *selection, const struct weir__wait *wait)
+static void launch(const struct weir__selection *selection, const struct weir__wait *wait)
 {
     struct weir_clause *clauses = selection->clauses;
     uint32_t count = 0;
@@ -216,10 +211,33 @@ static void launch(const struct selection *selection, const struct weir__wait *w
     }
 }
 
-static const struct weir__reason awaits_clause = { "select", WEIR_PHASE_TASK, NULL };
+/* The kinds of the clauses, and what they are about where that is known. */
+static void describe_selection(const void *object, char *text, size_t bytes)
+{
+    const struct weir__selection *selection = object;
+    size_t used = 0;
+
+    text[0] = 0;
+    for (size_t i = 0; i < selection->count && used + 1 < bytes; i++) {
+        const struct weir_clause *clause = &selection->clauses[i];
+        const struct weir__reason *reason = clause->verbs ? clause->verbs->reason : NULL;
+
+        if (!clause->verbs)
+            continue;
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? ", " : "",
+                                 clause->verbs->name);
+        if (!reason || !reason->describe || used + 2 >= bytes)
+            continue;
+        text[used++] = ' ';
+        reason->describe(clause->object, text + used, bytes - used);
+        used += strlen(text + used);
+    }
+}
+
+const struct weir__reason weir__select_awaits = { "select", WEIR_PHASE_TASK, describe_selection };
 
 /* All clauses at one instant: the index of the winner, or an error. */
-TWICE int choose_under(const struct lock_set *set, const struct selection *selection,
+TWICE int choose_under(const struct lock_set *set, const struct weir__selection *selection,
                        bool is_careful, int64_t deadline_ns)
 {
     struct weir__wait *wake = NULL;
@@ -231,7 +249,7 @@ TWICE int choose_under(const struct lock_set *set, const struct selection *selec
     if (code == -EAGAIN && refusal >= 0) {
         struct weir__wait *wait = weir__wait_self();
 
-        weir__wait_begin(wait, &awaits_clause, selection);
+        weir__wait_begin(wait, &weir__select_awaits, selection);
         arm(selection, wait);
         unlock_all(set);
         if (is_careful)
@@ -246,7 +264,7 @@ TWICE int choose_under(const struct lock_set *set, const struct selection *selec
 }
 
 /* With room for the locks: the caller's, or on the stack while they are few. */
-TWICE int choose(const struct selection *selection, bool is_careful, int64_t deadline_ns)
+TWICE int choose(const struct weir__selection *selection, bool is_careful, int64_t deadline_ns)
 {
     struct weir__lock *few[SMALL_COUNT];
     struct lock_set set = { .locks = selection->locks ? selection->locks : few };
@@ -263,7 +281,7 @@ TWICE int choose(const struct selection *selection, bool is_careful, int64_t dea
     return code;
 }
 
-static __attribute__((noinline)) int choose_quickly(const struct selection *selection,
+static __attribute__((noinline)) int choose_quickly(const struct weir__selection *selection,
                                                     int64_t deadline_ns)
 {
     return choose(selection, false, deadline_ns);
@@ -280,7 +298,7 @@ static bool look_is_due(struct weir__loop *loop)
     return --loop->looks_left == loop->looks_at;
 }
 
-static bool has_looks(const struct selection *selection)
+static bool has_looks(const struct weir__selection *selection)
 {
     bool any = false;
 
@@ -290,7 +308,7 @@ static bool has_looks(const struct selection *selection)
 }
 
 /* Asks the kernel about the clauses on I/O, where the answer is needed before the select parks. */
-static void look(const struct selection *selection, int64_t deadline_ns)
+static void look(const struct weir__selection *selection, int64_t deadline_ns)
 {
     if (!has_looks(selection) ||
         !(look_is_due(weir__loop_current) || (selection->flags & WEIR_SELECT_PRIORITY) ||
@@ -304,7 +322,7 @@ static void look(const struct selection *selection, int64_t deadline_ns)
     }
 }
 
-static __attribute__((noinline)) int choose_carefully(const struct selection *selection,
+static __attribute__((noinline)) int choose_carefully(const struct weir__selection *selection,
                                                       int64_t deadline_ns)
 {
     int code = prepare(selection);
@@ -341,7 +359,7 @@ static inline bool all_plain(const struct weir_clause *clauses, size_t count)
 int weir__select_with_room(struct weir_clause *clauses, size_t count, unsigned flags,
                            int64_t deadline_ns, struct weir__lock **locks)
 {
-    const struct selection selection = {
+    const struct weir__selection selection = {
         .clauses = clauses,
         .count = count,
         .flags = flags,
@@ -373,7 +391,7 @@ static __attribute__((noinline)) int select_carefully(struct weir_clause *clause
 static __attribute__((noinline)) int choose_plain(struct weir_clause *clauses, size_t count,
                                                   int64_t deadline_ns)
 {
-    const struct selection selection = { .clauses = clauses, .count = count };
+    const struct weir__selection selection = { .clauses = clauses, .count = count };
 
     return choose_quickly(&selection, deadline_ns);
 }

@@ -4,8 +4,19 @@
 #define WEIR_SYNC_SELECT_H
 
 #include "base/lock.h"
+#include "core/wait.h"
 
 #include <weir/select.h>
+
+struct weir__selection {
+    struct weir_clause *clauses;
+    size_t count;
+    unsigned flags;
+    struct weir__lock **locks; /* the caller's room for `count` of them, or NULL */
+};
+
+/* Why one waits in a select; the object is the selection. */
+extern const struct weir__reason weir__select_awaits;
 
 /*
  * As weir_select, without its bound on clauses: the caller has one. `locks` is room for `count`

@@ -6,6 +6,7 @@
 #include "watch/check_call.h"
 
 #include "watch/check_fd.h"
+#include "watch/interpose.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -400,6 +401,9 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
 #ifdef SYS_epoll_pwait2
     [SYS_epoll_pwait2] = { "epoll_pwait2", TIME(3) },
 #endif
+
+    [WEIR__INTERPOSE_RESOLVE] = { "getaddrinfo", always, "weir_resolve",
+                                  "reads files and asks servers", 0, 0 },
 
     /* What only old architectures have: newer ones make them of those above. */
 #ifdef SYS_open

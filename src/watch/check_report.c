@@ -178,6 +178,8 @@ static void report_unnamed(struct weir__check_reporter *reporter)
              "weir: blocking call: %lu more at places beyond the first %d, which were not named\n",
              count, WEIR__CHECK_SITES_MAX);
     write_all(STDERR_FILENO, reporter->text);
+    if (reporter->tally_fd >= 0)
+        write_all(reporter->tally_fd, "unnamed\n");
 }
 
 static void *reporter_main(void *arg)

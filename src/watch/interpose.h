@@ -10,6 +10,9 @@
 #define WEIR__INTERPOSE_NAME    "weir_interpose_to"
 #define WEIR__INTERPOSE_LIBRARY "libweir-interpose.so"
 
+/* Stands for a system call where there are many: a name is asked for. */
+enum { WEIR__INTERPOSE_RESOLVE = 511 };
+
 /* Called on any thread before a call that the C library would make, as the kernel would see it. */
 typedef void weir__interpose_hook(long number, const long args[6]);
 

@@ -184,6 +184,51 @@ static void test_nothing_stays_on_a_pool_thread(void **state)
     assert_int_equal(destroyed_count, 2);
 }
 
+static int outlive_the_task(void *arg)
+{
+    (void)arg;
+    step = 1;
+    test_await(&step, 2);
+    CHECK(user_is("ann"));
+    CHECK_EQUAL(destroyed_count, 0);
+    step = 3;
+    return 0;
+}
+
+static int abandon(void *arg)
+{
+    struct weir_job_options options = { .abandonable = true };
+    bool abandoned = false;
+
+    (void)arg;
+    options.abandoned = &abandoned;
+    CHECK_EQUAL(weir_local_set(user, "ann"), 0);
+    CHECK_EQUAL(weir_pool_run_on(NULL, outlive_the_task, NULL, &options, WEIR_FOREVER), -ECANCELED);
+    CHECK(abandoned);
+    return 0;
+}
+
+static int leave_behind(void *arg)
+{
+    struct weir_scope *scope = create();
+
+    (void)arg;
+    spawn(scope, abandon, NULL, 0);
+    test_await(&step, 1);
+    CHECK_EQUAL(weir_scope_cancel(scope), 0);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    step = 2;
+    test_await(&destroyed_count, 1);
+    CHECK_EQUAL(step, 3);
+    return 0;
+}
+
+static void test_a_job_that_is_left_behind_keeps_its_values(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(leave_behind, NULL, &two_loops), 0);
+}
+
 /* --- Set. ------------------------------------------------------------------------------------- */
 
 static int see_the_old(void *arg)
@@ -328,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_tasks_jobs_and_calls_inherit, setup),
         cmocka_unit_test_setup(test_nothing_stays_on_a_pool_thread, setup),
+        cmocka_unit_test_setup(test_a_job_that_is_left_behind_keeps_its_values, setup),
         cmocka_unit_test_setup(test_what_is_set_later_is_seen_later, setup),
         cmocka_unit_test_setup(test_a_refused_spawn_keeps_no_values, setup),
         cmocka_unit_test_setup(test_a_plain_thread_has_values_until_it_ends, setup),

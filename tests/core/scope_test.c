@@ -464,6 +464,22 @@ static int fail_every_third(void *arg)
     return (uintptr_t)arg % 3 == 0 ? -EIO : 0;
 }
 
+/* As many tasks as there can ever be at once: what memory they take is not growth. */
+static void fill_both_loops(void)
+{
+    struct weir_scope *scope = create(WEIR_SCOPE_SUPERVISE);
+
+    for (unsigned loop = 0; loop < 2; loop++) {
+        struct weir_spawn_options options = { .place = WEIR_PLACE_LOOP, .loop_index = loop };
+
+        while (weir_spawn(scope, park, NULL, &options) >= 0)
+            ;
+    }
+    CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(weir_scope_cancel(scope), 0);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+}
+
 static int spawn_a_million(void *arg)
 {
     static const struct weir_scope_options options = { .on_failure = count_report };
@@ -471,6 +487,7 @@ static int spawn_a_million(void *arg)
     struct weir_scope *scope;
     size_t warm_bytes = 0;
 
+    fill_both_loops();
     CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_SUPERVISE, &options), 0);
     for (long i = 0; i < count; i++) {
         struct weir_spawn_options spawn_options = {

@@ -255,11 +255,28 @@ static int peer_body(void *arg)
     return 0;
 }
 
+/* The call begins too late, and tries all the same: it was not the peer that took the time. */
+static int overslept_body(void *arg)
+{
+    int64_t deadline_ns = weir_in_ms(1);
+    int pair[2];
+    char byte;
+
+    (void)arg;
+    make_pair(pair);
+    CHECK_EQUAL(weir_sleep(weir_in_ms(2)), 0);
+    expect(weir_recv(pair[0], &byte, 1, 0, deadline_ns), WEIR_PHASE_TIMER, WEIR_EXPIRED_TIMER);
+    plain_close(pair[0]);
+    plain_close(pair[1]);
+    return 0;
+}
+
 static void test_at_the_peer(void **state)
 {
     int busy = 1;
 
     (void)state;
+    assert_int_equal(test_run(overslept_body, NULL, &one_loop), 0);
     assert_int_equal(test_run(peer_body, NULL, &one_loop), 0);
     assert_int_equal(test_run(peer_body, &busy, &one_loop), 0);
 }

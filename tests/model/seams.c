@@ -9,6 +9,7 @@
 #include "model/machine.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 __thread struct weir__loop *weir__loop_current;
 __thread bool weir__loop_forked;
@@ -137,6 +138,11 @@ void *weir__memory_alloc(struct weir__heap *heap, size_t bytes)
     machine.memory_used += bytes;
     machine.block_count++;
     return block;
+}
+
+void *weir__memory_zalloc(struct weir__heap *heap, size_t bytes)
+{
+    return memset(weir__memory_alloc(heap, bytes), 0, bytes);
 }
 
 void weir__memory_free(void *block)

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* The way of a survey through the loops; see survey.h. */
+#include "watch/survey.h"
+
+#include "base/memory.h"
+#include "core/park.h"
+
+#include <weir/mutex.h>
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    TASKS_A_TURN = 32,
+    PILE_RECORDS = 16, /* at first */
+};
+
+void *weir__survey_note(struct weir__survey_part *part, enum weir__survey_piles id)
+{
+    struct weir__pile *pile = &part->piles[id];
+
+    if (pile->count == pile->capacity) {
+        size_t capacity = pile->capacity ? 2 * pile->capacity : PILE_RECORDS;
+        char *bytes = weir__memory_alloc(NULL, capacity * pile->record_bytes);
+
+        if (!bytes) {
+            part->lacks_memory = true;
+            return NULL;
+        }
+        if (pile->count)
+            memcpy(bytes, pile->bytes, pile->count * pile->record_bytes);
+        weir__memory_free(pile->bytes);
+        pile->bytes = bytes;
+        pile->capacity = capacity;
+    }
+    return memset(weir__pile_at(pile, pile->count++), 0, pile->record_bytes);
+}
+
+static void let_go(struct weir__survey *survey)
+{
+    bool last;
+
+    weir__lock_acquire(&survey->lock);
+    last = --survey->holders == 0;
+    weir__lock_release(&survey->lock);
+    if (!last)
+        return;
+    for (unsigned i = 0; i < survey->part_count; i++)
+        for (int pile = 0; pile < WEIR__SURVEY_PILES; pile++)
+            weir__memory_free(survey->parts[i].piles[pile].bytes);
+    weir__memory_free(survey->context);
+    weir__memory_free(survey);
+}
+
+static void answer(struct weir__survey_part *part)
+{
+    struct weir__survey *survey = part->survey;
+    struct weir__watch *watch = survey->watch;
+    struct weir__wait *wake = NULL;
+    bool last;
+
+    weir__lock_acquire(&survey->lock);
+    part->answered = true;
+    last = --survey->pending_count == 0;
+    if (last && survey->asker && weir__wait_claim(survey->asker, 0))
+        wake = survey->asker;
+    weir__lock_release(&survey->lock);
+    if (wake)
+        weir__wait_wake(wake);
+    if (!last)
+        return;
+    let_go(survey);
+    weir__watch_leave(watch);
+}
+
+static bool is_given_up(struct weir__survey *survey)
+{
+    bool given_up;
+
+    weir__lock_acquire(&survey->lock);
+    given_up = survey->given_up;
+    weir__lock_release(&survey->lock);
+    return given_up;
+}
+
+/* Home loop: where to go on. Takes the cursor away, and that of a survey that was given up and has
+ * not heard of it. */
+static struct weir__list *take_cursor(struct weir__loop *loop, struct weir__survey_part *part)
+{
+    struct weir__survey_part *other = loop->surveyor;
+    struct weir__list *next;
+
+    if (other && other != part)
+        weir__list_unlink(&other->cursor);
+    loop->surveyor = NULL;
+    next = part->has_begun ? part->cursor.next : loop->tasks.next;
+    weir__list_unlink(&part->cursor);
+    return next;
+}
+
+/* Home loop: the next few tasks, then the cursor, and mail to itself. */
+static void look_on(struct weir__loop *loop, struct weir__survey_part *part)
+{
+    struct weir__list *link = take_cursor(loop, part);
+
+    if (!part->has_begun)
+        part->is_busy = !weir__list_empty(&loop->asyncs);
+    part->has_begun = true;
+    for (int i = 0; i < TASKS_A_TURN && link != &loop->tasks; i++) {
+        struct weir_task *task = WEIR_CONTAINER_OF(link, struct weir_task, neighbours);
+
+        link = link->next;
+        part->task_count++;
+        part->survey->view.task(part, task);
+    }
+    if (link == &loop->tasks) {
+        answer(part);
+        return;
+    }
+    weir__list_append(link, &part->cursor); /* right before it */
+    loop->surveyor = part;
+    weir__loop_post(loop, &part->mail);
+}
+
+static void deliver(struct weir__loop *loop, struct weir__mail *mail)
+{
+    struct weir__survey_part *part = WEIR_CONTAINER_OF(mail, struct weir__survey_part, mail);
+
+    if (!is_given_up(part->survey)) {
+        look_on(loop, part);
+        return;
+    }
+    weir__list_unlink(&part->cursor);
+    if (loop->surveyor == part)
+        loop->surveyor = NULL;
+    answer(part);
+}
+
+static struct weir__survey *make(struct weir__watch *watch, const struct weir__survey_view *view)
+{
+    struct weir__runtime *runtime = watch->runtime;
+    unsigned count = runtime->loop_count;
+    struct weir__survey *survey =
+        weir__memory_zalloc(NULL, sizeof *survey + count * sizeof survey->parts[0]);
+
+    if (!survey)
+        return NULL;
+    survey->context = weir__memory_alloc(NULL, view->context_bytes + 1);
+    if (!survey->context) {
+        weir__memory_free(survey);
+        return NULL;
+    }
+    if (view->context_bytes)
+        memcpy(survey->context, view->context, view->context_bytes);
+    survey->watch = watch;
+    survey->view = *view;
+    survey->part_count = count;
+    survey->pending_count = count;
+    survey->holders = 2;
+    for (unsigned i = 0; i < count; i++) {
+        struct weir__survey_part *part = &survey->parts[i];
+
+        part->mail.deliver = deliver;
+        part->survey = survey;
+        part->loop = runtime->loops[i];
+        weir__list_init(&part->cursor);
+        for (int pile = 0; pile < WEIR__SURVEY_PILES; pile++)
+            part->piles[pile].record_bytes = view->record_bytes[pile];
+    }
+    return survey;
+}
+
+static const struct weir__reason awaits_answers = { "answers of all loops", WEIR_PHASE_TASK, NULL };
+
+/* 0 all have answered, or why the asker gives up. */
+static int await(struct weir__survey *survey, int64_t deadline_ns)
+{
+    struct weir__wait *wait = weir__wait_self();
+    int code = 0;
+
+    weir__lock_acquire(&survey->lock);
+    if (survey->pending_count == 0) {
+        weir__lock_release(&survey->lock);
+        return 0;
+    }
+    weir__wait_begin(wait, &awaits_answers, NULL);
+    survey->asker = wait;
+    weir__lock_release(&survey->lock);
+    code = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
+    weir__lock_acquire(&survey->lock);
+    survey->asker = NULL;
+    survey->given_up = code < 0;
+    weir__lock_release(&survey->lock);
+    return code;
+}
+
+/* What answers from now on is not looked at. */
+static void note_good(struct weir__survey *survey)
+{
+    weir__lock_acquire(&survey->lock);
+    for (unsigned i = 0; i < survey->part_count; i++)
+        survey->parts[i].is_good = survey->parts[i].answered;
+    weir__lock_release(&survey->lock);
+}
+
+int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,
+                     int64_t deadline_ns, struct weir__survey **out)
+{
+    struct weir__survey *survey;
+    int error = weir_mutex_lock(watch->turn, deadline_ns);
+
+    *out = NULL;
+    if (error < 0)
+        return error;
+    survey = make(watch, view);
+    if (!survey) {
+        weir_mutex_unlock(watch->turn);
+        return -ENOMEM;
+    }
+    weir__watch_join(watch);
+    for (unsigned i = 0; i < survey->part_count; i++)
+        weir__loop_post(survey->parts[i].loop, &survey->parts[i].mail);
+    error = await(survey, deadline_ns);
+    note_good(survey);
+    weir_mutex_unlock(watch->turn);
+    if (error == -ECANCELED)
+        let_go(survey);
+    else
+        *out = survey;
+    return error;
+}
+
+void weir__survey_release(struct weir__survey *survey)
+{
+    let_go(survey);
+}
