@@ -57,6 +57,7 @@
 #include <weir/socket.h>
 #include <weir/socket_option.h>
 #include <weir/stage.h>
+#include <weir/stall.h>
 #include <weir/stats.h>
 #include <weir/stream.h>
 #include <weir/task.h>

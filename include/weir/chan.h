@@ -101,7 +101,8 @@ struct weir_chan_stats {
     size_t senders; /* counted handles open now */
     size_t receivers;
     bool closed; /* closed or aborted */
-    /* Sends that found no room, selects aside: with WEIR_NOW, and by their deadline. */
+    /* Sends that found no room, selects aside: with WEIR_NOW (and async operations beyond
+     * async_limit), and by their deadline. */
     uint64_t refused_total;
     uint64_t expired_total;
     uint64_t reserved[2];

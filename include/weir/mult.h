@@ -86,7 +86,9 @@ struct weir_mult_stats {
     uint64_t dropped_total; /* copies for taps that went to the source's drop callback */
     size_t tap_count;
     bool ended;
-    uint64_t reserved[4];
+    size_t tap_count_max;   /* the most so far */
+    uint64_t refused_total; /* taps beyond WEIR_MULT_TAPS_MAX */
+    uint64_t reserved[2];
 };
 
 WEIR_BEGIN

@@ -82,7 +82,9 @@ struct weir_pub_stats {
     uint64_t dropped_total; /* elements that queues let go: when full, or when their topic ended */
     size_t topic_count;     /* with subscribers */
     bool ended;             /* nothing is received any more; topics may still deliver */
-    uint64_t reserved[4];
+    size_t topic_count_max; /* the most so far */
+    uint64_t refused_total; /* subscriptions that would have passed the bound on topics */
+    uint64_t reserved[2];
 };
 
 /* One topic: its queue, and its mult, whose figures say who blocks. */

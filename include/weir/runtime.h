@@ -9,11 +9,12 @@
  *
  * Process-wide effects while a runtime runs: a SIGSEGV handler on alternate stacks, which reports a
  * task's stack overflow and passes everything else to the handler that was there
- * (options.no_overflow_handler leaves it out); threads named "weir-loop-N", "weir-pool-N",
- * "weir-cpu-N" and "weir-dns-N" that block all signals but faults (one of the last kind that is
- * inside of getaddrinfo lives on until that returns); libmimalloc loaded for the runtime's own
- * memory, malloc untouched. Those of the blocking-call check, where it is asked for, are in
- * <weir/blocking.h>.
+ * (options.no_overflow_handler leaves it out); a handler of one real-time signal, which loops'
+ * threads do not block (options.stall_limit_ns < 0 leaves it out); threads named "weir-loop-N",
+ * "weir-pool-N", "weir-cpu-N", "weir-dns-N" and "weir-watch" that block all signals but faults (one
+ * of the last but one kind that is inside of getaddrinfo lives on until that returns); libmimalloc
+ * loaded for the runtime's own memory, malloc untouched. Those of the blocking-call check, where it
+ * is asked for, are in <weir/blocking.h>.
  *
  * Example:
  *     int main(void) { return weir_run(serve, NULL, NULL); }
@@ -23,6 +24,7 @@
 
 #include <weir/base.h>
 #include <weir/blocking.h>
+#include <weir/stall.h>
 #include <weir/task.h>
 
 struct weir_deadlock;
@@ -149,6 +151,19 @@ struct weir_options {
     unsigned share_normal;       /* at most 255; 0: 4 */
     unsigned share_background;   /* at most 255; 0: 1 */
     unsigned background_percent; /* of submission_limit; at most 100; 0: 25 */
+
+    /*
+     * Stall detection; see weir/stall.h. on_stall runs on the thread that watches: it may make only
+     * calls that any thread may, should return soon, and is called by one thread at a time. NULL:
+     * the text goes to standard error, unless that is a full pipe. The signal interrupts a thread
+     * that runs a task for too long, to see where it is; it must be one that the program does not
+     * use, and a handler that was there before gets all that is not weir's.
+     */
+    int64_t stall_limit_ns;    /* at least 1 ms; 0: 100 ms; < 0: no detection */
+    int64_t stall_interval_ns; /* between two reports; 0: 1 s */
+    void (*on_stall)(void *context, const struct weir_stall *stall);
+    void *stall_context;
+    unsigned stall_signal; /* a real-time signal; 0: the highest that has no handler */
 
     /*
      * What tasks and buffers may take in all: the stacks of tasks, in full, whatever they touch of

@@ -75,6 +75,11 @@ enum weir_counter {
     WEIR_EXPIRED_DEVICE,
     WEIR_EXPIRED_PEER,
 
+    /* Stalls, see weir/stall.h. */
+    WEIR_STALLS,            /* found */
+    WEIR_STALL_NS,          /* how long they lasted, added as each ends */
+    WEIR_STALLS_UNREPORTED, /* within an interval of a report, or standard error was full */
+
     /* What the queues of weir_queue_walk need beside the above. */
     WEIR_TASKS_MAX,         /* the most of each loop so far, added up */
     WEIR_SPAWN_WAIT_MAX_NS, /* the longest wait for room of all loops */

@@ -62,6 +62,8 @@ WEIR_BEGIN
  * -ETIME it stayed so for wait_ns; -ECANCELED the caller or the scope is cancelled; -EPIPE the
  * scope is being joined by a task outside of it; -ENXIO a plain thread gave a scope that no task
  * made; -ENOMEM.
+ * A task for another loop that finds no stack there ends without having run, with -EAGAIN as its
+ * result.
  * Owns: nothing of arg. Suspends: only with wait_ns.
  */
 WEIR_API WEIR_MUST_CHECK int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,

@@ -59,7 +59,7 @@ void weir__drive_wake(struct weir__drive *drive)
     eventfd_t count;
 
     weir__ring_signal(&drive->loop->ring, false);
-    weir__mailbox_wake(&drive->loop->mailbox);
+    weir__loop_woke(drive->loop);
     eventfd_read(drive->event_fd, &count); /* also when nobody has written: it does not wait */
     drive->loop->now_ns = weir__clock_now();
     drive->loop->looked_ns = drive->loop->now_ns;

@@ -146,16 +146,14 @@ static bool publish_end(struct weir_task *task, bool failed)
 
 bool weir__join_task_ended(struct weir__loop *loop, struct weir_task *task)
 {
-    bool obeyed = task->result == -ECANCELED && task->cancelled;
-    bool failed = task->result < 0 && !obeyed;
+    bool failed = task->result < 0 && !(task->cancelled && task->result == -ECANCELED);
     bool kept = false;
     bool heard;
 
-    if (WEIR_UNLIKELY(failed))
+    if (WEIR_UNLIKELY(failed)) {
         weir__counter_add(&loop->counters, WEIR_TASKS_FAILED, 1);
-    if (WEIR_LIKELY(task->scope != NULL) &&
-        WEIR_UNLIKELY(failed || (weir__scope_is_race(task->scope) && !obeyed)))
-        kept = weir__scope_note(task->scope, task, failed);
+        kept = task->scope && weir__scope_note_failure(task->scope, task);
+    }
     heard = task->has_handle && publish_end(task, failed && !kept);
     if (WEIR_UNLIKELY(failed && !kept && !heard && task->scope)) {
         task->wait.mail.deliver = deliver_report;

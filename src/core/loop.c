@@ -8,12 +8,16 @@
 #include "core/loop.h"
 
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "core/callback.h"
 #include "core/local.h"
 #include "core/park.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum {
     SPIN_MIN_NS = 1000,
@@ -88,7 +92,7 @@ static void sleep_in_ring(struct weir__loop *loop, int64_t until_ns)
         return;
     weir__counter_add(&loop->counters, WEIR_SLEEPS, 1);
     weir__ring_wait(&loop->ring, timeout_ns);
-    weir__mailbox_wake(&loop->mailbox);
+    weir__loop_woke(loop);
     loop->now_ns = weir__clock_now();
     loop->looked_ns = loop->now_ns;
     if (loop->spin_max_ns && loop->now_ns - start_ns <= loop->spin_max_ns)
@@ -173,6 +177,22 @@ static inline void begin_turn(struct weir__loop *loop)
     expire(loop);
 }
 
+/* Measures how long the last of those who are ready waits from now on. */
+static inline void mark_ready(struct weir__loop *loop)
+{
+    struct weir__queue *queue = &loop->ready;
+
+    if (!loop->delay.on || loop->delay.marked ||
+        weir__counter_get(&loop->counters, WEIR_TURNS) % WEIR__DELAY_TURNS)
+        return;
+    for (unsigned i = 0; !queue->head; i++) {
+        if (i == WEIR_PRIORITY_COUNT)
+            return;
+        queue = &loop->classed[i];
+    }
+    weir__delay_mark(&loop->delay, WEIR_CONTAINER_OF(queue->tail, struct weir__mail, next));
+}
+
 void weir__loop_turn(struct weir__loop *loop)
 {
     begin_turn(loop);
@@ -180,6 +200,7 @@ void weir__loop_turn(struct weir__loop *loop)
         idle(loop);
     else if (weir__ring_has_work(&loop->ring) || must_look(loop))
         weir__ring_poll(&loop->ring);
+    mark_ready(loop);
 }
 
 void weir__loop_look(struct weir__loop *loop)
@@ -187,6 +208,18 @@ void weir__loop_look(struct weir__loop *loop)
     begin_turn(loop);
     if (weir__ring_has_work(&loop->ring) || loop->ring.stale_flags)
         weir__ring_poll(&loop->ring);
+    mark_ready(loop);
+}
+
+void weir__loop_rouse_watcher(struct weir__runtime *runtime)
+{
+    unsigned sleeps = 1;
+
+    if (!atomic_compare_exchange_strong(&runtime->watcher_sleeps, &sleeps, 0))
+        return;
+    weir__exempt_open();
+    syscall(SYS_futex, &runtime->watcher_sleeps, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    weir__exempt_shut();
 }
 
 /*
@@ -251,6 +284,7 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
         .task_limit = options->tasks_per_loop,
         .spin_max_ns = options->spin_max_ns > 0 ? options->spin_max_ns : 0,
         .now_ns = weir__clock_now(),
+        .delay.on = options->stall_limit_ns > 0,
         .looked_ns = weir__clock_now(),
         .shares = weir__shares_of(options),
     };

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "core/credit.h"
+#include "core/delay.h"
 #include "core/mailbox.h"
 #include "core/priority.h"
 #include "core/timer.h"
@@ -33,6 +34,7 @@ struct weir__net;
 struct weir_pool;
 struct weir__resolver;
 struct weir__runtime;
+struct weir__stall;
 struct weir__watch;
 struct weir__waiter;
 
@@ -61,6 +63,7 @@ struct weir__loop {
     int budget_cut;           /* what background tasks took from this turn's budget */
     struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
     struct weir__shares shares;
+    struct weir__delay delay; /* of ready tasks */
     int64_t now_ns;    /* read once a turn, or every few without timers; never ahead of the clock */
     int64_t looked_ns; /* when it last had looked at mail and timers, or slept: busy from then on */
     struct weir__random random;
@@ -111,6 +114,8 @@ struct weir__loop {
     unsigned index;
     struct weir__counters counters;
 
+    atomic_bool away; /* its thread is its foreign loop's: between two turns of an embed */
+
     /* What others write, apart from what the loop writes all the time. */
     char padding[WEIR__CACHE_PAIR_BYTES];
     struct weir__mailbox mailbox;
@@ -131,6 +136,9 @@ struct weir__runtime {
     struct weir_pool *pool;     /* for what blocks */
     struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
+    struct weir__stall *stall; /* the watch room's part; NULL: no stall detection */
+    /* 1 while the thread that watches the loops sleeps: whoever wakes up rouses it. */
+    atomic_uint watcher_sleeps;
     struct weir__watch *watch; /* the watch room's part */
     struct weir_report report;
 };
@@ -184,6 +192,17 @@ void weir__loop_turn(struct weir__loop *loop);
  * a sleep: returns when to look again at the latest, INT64_MAX for never. */
 void weir__loop_look(struct weir__loop *loop);
 int64_t weir__loop_rest(struct weir__loop *loop);
+
+/* The loop is awake after a sleep: so is whoever watches it. */
+void weir__loop_rouse_watcher(struct weir__runtime *runtime);
+
+static inline void weir__loop_woke(struct weir__loop *loop)
+{
+    weir__mailbox_wake(&loop->mailbox);
+    /* seq_cst; pairs with the watcher, which says that it sleeps and then looks at the mailbox */
+    if (WEIR_UNLIKELY(atomic_load(&loop->runtime->watcher_sleeps)))
+        weir__loop_rouse_watcher(loop->runtime);
+}
 
 /* Puts mail into a loop, from any thread, and wakes it if it sleeps. */
 void weir__loop_post(struct weir__loop *loop, struct weir__mail *mail);

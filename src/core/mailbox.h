@@ -99,9 +99,8 @@ static inline void weir__mailbox_wake(struct weir__mailbox *mailbox)
 {
     struct weir__mail *sleeping = WEIR__MAILBOX_SLEEPING;
 
-    /* relaxed: as in weir__mailbox_sleep */
-    atomic_compare_exchange_strong_explicit(&mailbox->word, &sleeping, NULL, memory_order_relaxed,
-                                            memory_order_relaxed);
+    /* seq_cst; see weir__loop_woke */
+    atomic_compare_exchange_strong(&mailbox->word, &sleeping, NULL);
 }
 
 #endif

@@ -85,6 +85,7 @@ static struct weir_task *pick(struct weir__loop *loop)
             mail = WEIR_UNLIKELY(loop->classed_count) ? pop_classed(loop) : pop_ready(loop);
             if (mail) {
                 loop->budget--;
+                weir__delay_popped(&loop->delay, mail);
                 prefetch_next(loop);
                 return weir__task_of_mail(mail);
             }

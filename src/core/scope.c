@@ -74,7 +74,8 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     made->on_failure = options->on_failure;
     made->context = options->context;
     made->limit = options->limit;
-    made->gates = options->limit ? WEIR__SCOPE_LIMITED : 0;
+    made->gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
+                  (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u);
     made->deadline_ns = WEIR_FOREVER;
     made->named = options->name != NULL;
     strcpy(made->name, options->name ? options->name : "scope");
@@ -286,21 +287,6 @@ int weir__scope_add(struct weir_scope *scope, struct weir_task *task)
     return error;
 }
 
-void weir__scope_remove(struct weir_scope *scope, struct weir_task *task)
-{
-    struct weir__wait *wake = NULL;
-
-    weir__lock_acquire(&scope->lock);
-    weir__list_unlink(&task->sibling);
-    if (WEIR_LIKELY(!scope->gates))
-        scope->child_count--;
-    else
-        wake = weir__scope_free_place(scope);
-    weir__lock_release(&scope->lock);
-    if (wake)
-        weir__wait_wake(wake);
-}
-
 /* --- Ends. ------------------------------------------------------------------------------------ */
 
 static void remember(struct weir_scope_end *end, const struct weir_task *task)
@@ -313,40 +299,69 @@ static void remember(struct weir_scope_end *end, const struct weir_task *task)
     strcpy(end->task_name, task->name);
 }
 
-/* Under the lock: whether this end decides. After a cancel only a success does: an effect is not
- * hidden, but to fail then is to obey. */
-static bool decides(const struct weir_scope *scope, bool failed)
+/* Under the lock: an end that decides. After a cancel only a success does: an effect is not hidden,
+ * but to fail then is to obey. */
+static void decide(struct weir_scope *scope, const struct weir_task *task,
+                   struct weir__errands *errands)
 {
-    if (!weir__scope_is_race(scope) || scope->outcome.has_winner)
-        return false;
-    if (!failed)
-        return true;
-    return scope->kind == WEIR_SCOPE_RACE && !(scope->gates & WEIR__SCOPE_CANCELLED);
+    bool may_fail = scope->kind == WEIR_SCOPE_RACE && !(scope->gates & WEIR__SCOPE_CANCELLED);
+
+    if (scope->outcome.has_winner || (task->result < 0 && !may_fail))
+        return;
+    scope->outcome.has_winner = true;
+    remember(&scope->outcome.winner, task);
+    weir__scope_cancel_children(scope, 0, errands);
 }
 
-bool weir__scope_note(struct weir_scope *scope, const struct weir_task *task, bool failed)
+bool weir__scope_note_failure(struct weir_scope *scope, const struct weir_task *task)
 {
     struct weir_scope_outcome *outcome = &scope->outcome;
     struct weir__errands errands;
-    bool first, decided;
+    bool first, raced;
 
     weir__errands_init(&errands);
     weir__lock_acquire(&scope->lock);
-    first = failed && !outcome->has_failure;
+    first = !outcome->has_failure;
+    raced = scope->gates & WEIR__SCOPE_RACED;
     if (first) {
         outcome->has_failure = true;
         remember(&outcome->failure, task);
     }
-    decided = decides(scope, failed);
-    if (decided) {
-        outcome->has_winner = true;
-        remember(&outcome->winner, task);
-    }
-    if (decided || (failed && scope->kind == WEIR_SCOPE_FAIL_FAST))
+    if (raced)
+        decide(scope, task, &errands);
+    else if (scope->kind == WEIR_SCOPE_FAIL_FAST)
         weir__scope_cancel_children(scope, 0, &errands);
     weir__lock_release(&scope->lock);
     weir__errands_run(&errands);
-    return weir__scope_is_race(scope) || (first && scope->kind != WEIR_SCOPE_SUPERVISE);
+    return raced || (first && scope->kind != WEIR_SCOPE_SUPERVISE);
+}
+
+/* Under the lock, which it gives back: the scope cares who leaves it. */
+static __attribute__((noinline)) void part(struct weir_scope *scope, const struct weir_task *task)
+{
+    struct weir__errands errands;
+    struct weir__wait *wake;
+
+    weir__errands_init(&errands);
+    if ((scope->gates & WEIR__SCOPE_RACED) && task->result >= 0)
+        decide(scope, task, &errands);
+    wake = weir__scope_free_place(scope);
+    weir__lock_release(&scope->lock);
+    weir__errands_run(&errands);
+    if (wake)
+        weir__wait_wake(wake);
+}
+
+void weir__scope_remove(struct weir_scope *scope, struct weir_task *task)
+{
+    weir__lock_acquire(&scope->lock);
+    weir__list_unlink(&task->sibling);
+    if (WEIR_UNLIKELY(scope->gates)) {
+        part(scope, task);
+        return;
+    }
+    scope->child_count--;
+    weir__lock_release(&scope->lock);
 }
 
 /* --- Joining. --------------------------------------------------------------------------------- */
@@ -397,7 +412,7 @@ static int result_of(const struct weir_scope *scope, int reason)
         return outcome->winner.result;
     if (reason >= 0 && scope->cut_short)
         reason = scope->reason;
-    if (!weir__scope_is_race(scope)) {
+    if (!(scope->gates & WEIR__SCOPE_RACED)) {
         if (outcome->has_failure && scope->kind != WEIR_SCOPE_SUPERVISE)
             return outcome->failure.result;
         return reason;

@@ -22,6 +22,7 @@ enum weir__scope_gates {
     WEIR__SCOPE_JOINED = 1 << 1,  /* `joiner` is set */
     WEIR__SCOPE_LIMITED = 1 << 2, /* `limit` is set: children have taken a place before */
     WEIR__SCOPE_TIMED = 1 << 3,   /* `deadline_ns` is set */
+    WEIR__SCOPE_RACED = 1 << 4,   /* of a kind in which an end may decide */
 };
 
 struct weir_scope {
@@ -75,20 +76,12 @@ void weir__scope_leave_place(struct weir_scope *scope);
  * child. */
 int weir__scope_add(struct weir_scope *scope, struct weir_task *task);
 
-/*
- * A child failed, or, in a race or any, ended: notes it, and cancels the others if that is what it
- * means. Returns whether the scope keeps the error; otherwise somebody else must report it.
- */
-bool weir__scope_note(struct weir_scope *scope, const struct weir_task *task, bool failed);
+/* A child failed: notes it, and cancels the others if that is what it means. Returns whether the
+ * scope keeps the error; otherwise somebody else must report it. */
+bool weir__scope_note_failure(struct weir_scope *scope, const struct weir_task *task);
 
 /* Children inherit the deadline, which the caller keeps by joining in time. */
 void weir__scope_promise_deadline(struct weir_scope *scope, int64_t deadline_ns);
-
-/* Whether each end is to be noted, not failures only. */
-static inline bool weir__scope_is_race(const struct weir_scope *scope)
-{
-    return scope->kind >= WEIR_SCOPE_RACE;
-}
 
 /* Whether the caller keeps the scope from ending: it is a child, or the report of one. */
 bool weir__scope_is_inside(const struct weir_scope *scope);
@@ -96,7 +89,7 @@ bool weir__scope_is_inside(const struct weir_scope *scope);
 /* As `describe` of a reason. */
 void weir__scope_describe(const void *object, char *text, size_t bytes);
 
-/* The child is no more; after this the caller may not touch the scope. */
+/* The child is no more, and decided a race maybe; after this the caller may not touch the scope. */
 void weir__scope_remove(struct weir_scope *scope, struct weir_task *task);
 
 /* Home loop, without a shield: the task is cancelled, and so are the scopes that belong to it. */

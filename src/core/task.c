@@ -199,8 +199,9 @@ void weir__task_drop_cache(struct weir__loop *loop)
     loop->free_count = 0;
 }
 
-static void task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg,
-                      const struct weir__inherited *inherited)
+static inline __attribute__((always_inline)) void
+task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg,
+          const struct weir__inherited *inherited, const void *spawned_at)
 {
     atomic_init(&task->wait.word, WEIR__WAIT_IDLE);
     task->wait.loop = home;
@@ -215,7 +216,7 @@ static void task_init(struct weir_task *task, struct weir__loop *home, weir_task
     task->born_ns = task->since_ns = task->ready_ns = weir__wait_now();
     task->expired_phase = WEIR_PHASE_NONE;
     task->deadline_ns = WEIR_FOREVER;
-    task->spawned_at = NULL;
+    task->spawned_at = spawned_at;
     atomic_init(&task->lock.held, 0);
     task->ended = false;
     task->released = true;
@@ -237,7 +238,7 @@ struct weir_task *weir__task_create_main(struct weir__loop *loop, const char *na
 
     if (!task)
         return NULL;
-    task_init(task, loop, NULL, NULL, &weir__inherited_nothing);
+    task_init(task, loop, NULL, NULL, &weir__inherited_nothing, NULL);
     strcpy(task->name, name);
     weir__fiber_init_thread(&task->fiber);
     return task;
@@ -250,7 +251,7 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
 
     if (!task)
         return NULL;
-    task_init(task, loop, fn, arg, &weir__inherited_nothing);
+    task_init(task, loop, fn, arg, &weir__inherited_nothing, NULL);
     strcpy(task->name, name);
     if (start(loop, task) < 0) {
         task_free(task);
@@ -441,7 +442,8 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
     error = start(home, task);
     if (WEIR_UNLIKELY(error == -EAGAIN))
         error = start_later(home, task, wait_ns);
-    if (error < 0)
+    task->result = error; /* for the scope, if that is how it ends */
+    if (WEIR_UNLIKELY(error < 0))
         weir__scope_remove(scope, task);
     else
         publish_count(home);
@@ -465,10 +467,8 @@ static inline int take_both(struct weir_scope *scope, struct weir__loop *home, i
     return error;
 }
 
-static inline __attribute__((always_inline)) int spawn(struct weir_scope *scope, weir_task_fn *fn,
-                                                       void *arg,
-                                                       const struct weir_spawn_options *options,
-                                                       const void *spawned_at)
+static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+                 const struct weir_spawn_options *options, const void *spawned_at)
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *home = weir__loop_current;
@@ -497,8 +497,7 @@ static inline __attribute__((always_inline)) int spawn(struct weir_scope *scope,
             weir__scope_leave_place(scope);
         return -ENOMEM;
     }
-    task_init(task, home, fn, arg, weir__inherited_self());
-    task->spawned_at = spawned_at;
+    task_init(task, home, fn, arg, weir__inherited_self(), spawned_at);
     if (WEIR_UNLIKELY(task->inherited.locals != NULL))
         inherit_locals(task);
     if (options)

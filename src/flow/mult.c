@@ -122,8 +122,10 @@ static int reserve(struct weir_mult *mult)
     struct weir_clause *clauses;
     struct tap *taps;
 
-    if (mult->count == WEIR_MULT_TAPS_MAX)
+    if (mult->count == WEIR_MULT_TAPS_MAX) {
+        mult->stats.refused_total++;
         return -ENOBUFS;
+    }
     if (mult->count < mult->space)
         return 0;
     clauses = weir__memory_alloc(
@@ -155,7 +157,8 @@ int weir__mult_add(struct weir_mult *mult, struct weir_chan *chan,
     *tap = (struct tap){ .chan = weir_chan_retain(chan), .stats.chan = chan };
     if (options)
         tap->options = *options;
-    mult->count++;
+    if (++mult->count > mult->stats.tap_count_max)
+        mult->stats.tap_count_max = mult->count;
     return 0;
 }
 

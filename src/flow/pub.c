@@ -150,8 +150,10 @@ static int open_topic(struct weir_pub *pub, const struct pub_command *command)
     struct weir__topic *topic;
     int error;
 
-    if (pub->topics.count == pub->topics_max)
+    if (pub->topics.count == pub->topics_max) {
+        pub->stats.refused_total++;
         return -ENOBUFS;
+    }
     error = make_topic(pub, command->topic, &topic);
     if (error < 0)
         return error;
@@ -164,6 +166,8 @@ static int open_topic(struct weir_pub *pub, const struct pub_command *command)
     }
     pub->task_count++;
     weir__topics_add(&pub->topics, topic);
+    if (pub->topics.count > pub->stats.topic_count_max)
+        pub->stats.topic_count_max = pub->topics.count;
     return 0;
 }
 

@@ -6,6 +6,7 @@
  * by a loop's watch: so none goes meanwhile. A pool that ends is taken off the list first of all.
  */
 #include "base/assert.h"
+#include "base/exempt.h"
 #include "base/memory.h"
 #include "core/loop.h"
 #include "core/park.h"
@@ -164,7 +165,7 @@ static int list(struct weir_pool *pool)
     struct weir__runtime *runtime = pool->runtime;
     int error = 0;
 
-    pthread_mutex_lock(&runtime->pools_mutex);
+    weir__exempt_lock(&runtime->pools_mutex);
     if (find(runtime, pool->name))
         error = -EEXIST;
     else
@@ -175,7 +176,7 @@ static int list(struct weir_pool *pool)
 
 static void unlist(struct weir_pool *pool)
 {
-    pthread_mutex_lock(&pool->runtime->pools_mutex);
+    weir__exempt_lock(&pool->runtime->pools_mutex);
     weir__list_unlink(&pool->link);
     pthread_mutex_unlock(&pool->runtime->pools_mutex);
 }
@@ -320,7 +321,7 @@ static bool is_busy(struct weir_pool *pool)
 {
     bool busy;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     weir__lock_acquire(&pool->credits.lock);
     busy = pool->jobs.count > 0 || pool->stats.threads_busy > pool->stats.abandoned_now ||
            pool->credits.used > pool->stats.abandoned_now || pool->credits.waiting > 0;
@@ -372,7 +373,7 @@ int weir_pool_find(struct weir_pool **out, const char *name)
         return -EINVAL;
     if (!loop)
         return weir__pool_missing();
-    pthread_mutex_lock(&loop->runtime->pools_mutex);
+    weir__exempt_lock(&loop->runtime->pools_mutex);
     pool = find(loop->runtime, name);
     pthread_mutex_unlock(&loop->runtime->pools_mutex);
     if (!pool ||
@@ -391,7 +392,7 @@ int weir_pool_walk(weir_pool_visit_fn *visit, void *context)
         return -EINVAL;
     if (!loop)
         return weir__pool_missing();
-    pthread_mutex_lock(&loop->runtime->pools_mutex);
+    weir__exempt_lock(&loop->runtime->pools_mutex);
     for (struct weir__list *link = loop->runtime->pools.next; link != &loop->runtime->pools;
          link = link->next, count++) {
         struct weir_pool_stats stats;

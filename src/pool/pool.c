@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "base/memory.h"
 #include "core/local.h"
 #include "core/loop.h"
@@ -57,7 +58,7 @@ static enum leaving try_to_leave(struct weir__job *job, int reason)
     enum weir_priority priority = job->priority;
     enum leaving leaving = STAYED;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     if (job->state == WEIR__JOB_QUEUED) {
         take_back(pool, job, reason);
         leaving = TAKEN_BACK;
@@ -100,7 +101,7 @@ static int64_t enqueue(struct weir_pool *pool, struct weir__job *job)
 
     job->pool = pool;
     job->queued_ns = now_ns;
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     weir__job_queue_put(&pool->jobs, job); /* a thread may have it as soon as the mutex is free */
     waiting_count = weir__pool_waiting(pool);
     if (pool->stats.queued_max < waiting_count)
@@ -117,7 +118,7 @@ static void describe(const void *object, char *text, size_t bytes)
     const struct weir__job *job = object;
     bool running;
 
-    pthread_mutex_lock(&job->pool->mutex);
+    weir__exempt_lock(&job->pool->mutex);
     running = job->state != WEIR__JOB_QUEUED;
     pthread_mutex_unlock(&job->pool->mutex);
     snprintf(text, bytes, "%s%s%s pool \"%s\"", job->name ? job->name : "", job->name ? ", " : "",
@@ -157,7 +158,7 @@ static void count_unadmitted(struct weir_pool *pool, enum weir_priority priority
 {
     bool expired = error == -ETIME && deadline_ns <= weir__clock_now();
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     if (expired)
         weir__pool_count_expired(pool, priority);
     else if (error == -ECANCELED)

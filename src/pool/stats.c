@@ -2,6 +2,7 @@
 /* The figures of a pool; see stats.h. */
 #include "pool/stats.h"
 
+#include "base/exempt.h"
 #include "core/loop.h"
 #include "pool/pool.h"
 
@@ -67,7 +68,7 @@ void weir__pool_count_cancelled(struct weir_pool *pool, enum weir_priority prior
 
 void weir__pool_read_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     *stats = pool->stats;
     stats->queued = weir__pool_waiting(pool);
     stats->slow_busy = pool->jobs.slow_busy;

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/local.h"
@@ -61,7 +62,9 @@ static bool call_idle(struct weir_pool *pool, struct weir__pool_thread *thread)
 /* The thread may have ended meanwhile: waking an address nobody waits on is harmless. */
 static void wake(struct weir__pool_thread *thread)
 {
+    weir__exempt_open();
     syscall(SYS_futex, &thread->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    weir__exempt_shut();
 }
 
 /* Under the mutex: whether a thread more is wanted, see growth.h. One on its way is waited for: it
@@ -209,7 +212,7 @@ static void rest(struct weir__pool_thread *self)
     struct weir_pool *pool = self->pool;
 
     while (!self->ended && !doze(self)) {
-        pthread_mutex_lock(&pool->mutex);
+        weir__exempt_lock(&pool->mutex);
         if (!weir__list_empty(&self->link)) /* else somebody has just called it */
             end_or_stay(self);
         pthread_mutex_unlock(&pool->mutex);
@@ -303,7 +306,7 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     struct weir__pool_help help;
     struct weir__job *job;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     if (self->coming)
         arrive(self);
     if (done)
@@ -392,7 +395,7 @@ void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
 {
     if (help.start && start_thread(pool) < 0) {
         /* The threads there are must do; one that became idle meanwhile is called instead. */
-        pthread_mutex_lock(&pool->mutex);
+        weir__exempt_lock(&pool->mutex);
         pool->retry_ns = weir__clock_add(weir__clock_now(), RETRY_NS);
         pool->coming_count--;
         pool->stats.threads--;
@@ -410,7 +413,7 @@ int weir__pool_start(struct weir_pool *pool)
     bool first;
     int error = 0;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     first = pool->stats.threads == 0;
     if (first)
         error = start_thread(pool); /* it waits for the mutex before it looks at what follows */
@@ -427,7 +430,7 @@ bool weir__pool_stop(struct weir_pool *pool)
     struct weir__list *link;
     bool left;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     WEIR_ASSERT(pool->jobs.count == 0);
     pool->stopping = true;
     while ((link = pool->idle.next) != &pool->idle) {

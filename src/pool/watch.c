@@ -3,6 +3,7 @@
 #include "pool/watch.h"
 
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "core/loop.h"
 #include "pool/thread.h"
 
@@ -13,7 +14,7 @@ static int64_t look_at(struct weir_pool *pool)
     int64_t now_ns = weir__clock_now();
     int64_t next_ns;
 
-    pthread_mutex_lock(&pool->mutex);
+    weir__exempt_lock(&pool->mutex);
     help = weir__pool_find_help(pool, now_ns);
     next_ns = weir__pool_next_look(pool, now_ns);
     pthread_mutex_unlock(&pool->mutex);
@@ -27,7 +28,7 @@ static void look(struct weir__timer *timer)
     struct weir__runtime *runtime = loop->runtime;
     int64_t next_ns = INT64_MAX;
 
-    pthread_mutex_lock(&runtime->pools_mutex); /* no pool goes meanwhile */
+    weir__exempt_lock(&runtime->pools_mutex); /* no pool goes meanwhile */
     for (struct weir__list *link = runtime->pools.next; link != &runtime->pools;
          link = link->next) {
         int64_t look_ns = look_at(WEIR_CONTAINER_OF(link, struct weir_pool, link));

@@ -245,6 +245,26 @@ static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_
     judge_flags(ring, reap(ring) + taken > 0);
 }
 
+__attribute__((no_sanitize("thread"))) unsigned
+weir__ring_read_pending(const struct weir__ring *ring, struct weir__ring_pending *pending,
+                        unsigned max)
+{
+    const struct io_uring_sq *sq = &ring->uring.sq;
+    unsigned head = __atomic_load_n(sq->khead, __ATOMIC_RELAXED);
+    unsigned count = __atomic_load_n(sq->ktail, __ATOMIC_RELAXED) - head;
+
+    if (count > sq->ring_entries)
+        return 0;
+    for (unsigned i = 0; i < count && i < max; i++) {
+        const volatile struct io_uring_sqe *sqe = &sq->sqes[(head + i) & *sq->kring_mask];
+
+        pending[i].completion = (const struct weir__completion *)(uintptr_t)sqe->user_data;
+        pending[i].opcode = sqe->opcode;
+        pending[i].fd = sqe->fd;
+    }
+    return count;
+}
+
 struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);

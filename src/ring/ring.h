@@ -98,6 +98,21 @@ static inline bool weir__ring_has_work(const struct weir__ring *ring)
            io_uring_cq_ready(uring) > 0;
 }
 
+/* An entry that was given to the kernel, which has not taken it. */
+struct weir__ring_pending {
+    const struct weir__completion *completion; /* may be gone */
+    unsigned opcode;                           /* IORING_OP_* */
+    int fd;
+};
+
+/*
+ * Any thread, while nothing moves in the ring: the entries that the enter which is under way has
+ * been given and not taken, up to `max` of them; returns their number. The kernel takes them all
+ * when the last of them has begun. What is read is a guess as soon as the ring moves.
+ */
+unsigned weir__ring_read_pending(const struct weir__ring *ring, struct weir__ring_pending *pending,
+                                 unsigned max);
+
 /* When it returns, the kernel has begun all that was prepared. */
 void weir__ring_submit(struct weir__ring *ring);
 

@@ -30,6 +30,7 @@ struct weir_embed {
 static void begin(struct weir_embed *embed)
 {
     weir__loop_current = embed->drive.loop;
+    atomic_store(&embed->drive.loop->away, false);
     weir__check_resume(embed->run->check);
     weir__drive_wake(&embed->drive);
 }
@@ -39,6 +40,7 @@ static bool end(struct weir_embed *embed, unsigned round_count)
 {
     bool asleep = weir__drive_run(&embed->drive, round_count);
 
+    atomic_store(&embed->drive.loop->away, true);
     weir__check_pause(embed->run->check);
     weir__loop_current = NULL;
     return asleep;

@@ -58,6 +58,8 @@ static const struct row {
     { FIELD(resolve_ttl_ns), KIND_INT64, 60000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(resolve_negative_ttl_ns), KIND_INT64, 2000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(napi_busy_poll_ns), KIND_INT64, 0, 1, 1000 * MS },
+    { FIELD(stall_limit_ns), KIND_INT64, 100 * MS, INT64_MIN, INT64_MAX },
+    { FIELD(stall_interval_ns), KIND_INT64, 1000 * MS, 1, INT64_MAX },
     { FIELD(deadlock_limit_ns), KIND_INT64, 10000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(mutex_limit_ns), KIND_INT64, 5000 * MS, INT64_MIN, INT64_MAX },
     { FIELD(drain_limit_ns), KIND_INT64, 60000 * MS, INT64_MIN, INT64_MAX },
@@ -146,6 +148,8 @@ static int check_rest(const struct weir_options *options, char *why, size_t why_
         return refuse(why, why_bytes, "pool_threads_min", "is above pool_threads_max");
     if (options->prefault_stacks > options->tasks_per_loop)
         return refuse(why, why_bytes, "prefault_stacks", "is above tasks_per_loop");
+    if (options->stall_limit_ns > 0 && options->stall_limit_ns < MS)
+        return refuse(why, why_bytes, "stall_limit_ns", "is below a millisecond");
     if (options->blocking_check > WEIR_BLOCKING_CHECK_ABORT)
         return refuse(why, why_bytes, "blocking_check", "is no enum weir_blocking_check");
     for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)

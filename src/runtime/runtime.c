@@ -31,6 +31,7 @@
 #include "runtime/run.h"
 #include "sync/async.h"
 #include "watch/check.h"
+#include "watch/stall.h"
 #include "watch/symbol.h"
 #include "watch/watch.h"
 
@@ -200,10 +201,10 @@ static int start_loop(struct weir__run *run, unsigned index, char *why)
     return 0;
 }
 
-/* Both handlers run on it: of stack overflows, and of the blocking-call check. */
+/* Handlers run on it: of stack overflows, of the blocking-call check, of the stall probe. */
 static bool needs_alternate_stack(const struct weir__run *run)
 {
-    return !run->runtime.options.no_overflow_handler || run->check;
+    return !run->runtime.options.no_overflow_handler || run->check || run->runtime.stall;
 }
 
 /* Whoever cannot start comes too: all start, or none. */
@@ -221,6 +222,7 @@ int weir__run_enter(struct weir__run *run, unsigned index, struct weir__overflow
         note_failure(run, error, why);
     meet(&run->meeting);
     if (!atomic_load(&run->error)) {
+        weir__stall_enter(run->loops[index]);
         if (index == 0)
             weir__watch_start(&run->runtime);
         return 0;
@@ -240,6 +242,7 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
 {
     struct weir__loop *loop = run->loops[index];
 
+    weir__stall_leave(loop);
     weir__async_stop(loop);
     weir__io_stop(loop);
     meet(&run->meeting);
@@ -513,19 +516,25 @@ int weir__run_create(struct weir__run **out, const struct weir_options *options,
         configure(run, own_thread);
         error = prepare(run);
     }
-    if (error >= 0) {
-        *out = run;
-    } else {
+    if (error < 0) {
         weir__check_destroy(run->check);
         weir__memory_free(run);
+        return error;
     }
-    return error;
+    error = weir__stall_start(&run->runtime, why, sizeof why);
+    if (error < 0) {
+        weir__run_destroy(run);
+        return weir__run_explain(error, why);
+    }
+    *out = run;
+    return 0;
 }
 
 int weir__run_destroy(struct weir__run *run)
 {
     int error = atomic_load(&run->error);
 
+    weir__stall_stop(&run->runtime);
     if (!run->runtime.options.no_overflow_handler)
         weir__overflow_uninstall();
     weir__watch_destroy(&run->runtime);

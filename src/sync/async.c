@@ -168,6 +168,8 @@ static int leave(struct operation *operation, void *elem, size_t weight, int64_t
 
     if (refusal >= 0 && !full)
         begin_waiting(operation, elem, weight);
+    else if (refusal >= 0)
+        chan->refused_total++;
     weir__lock_release(&chan->lock);
     if (refusal < 0) {
         finish_now(operation, refusal);

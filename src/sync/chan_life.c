@@ -88,7 +88,7 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
 {
     static const struct weir_chan_options defaults;
     struct weir__budget *budget;
-    struct weir_chan *made;
+    struct weir_chan *made = NULL;
     size_t bytes, weights_at;
     int error;
 

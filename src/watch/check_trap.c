@@ -335,13 +335,21 @@ void weir__check_trap_uninstall(void)
     pthread_mutex_unlock(&install_lock);
 }
 
-int weir__check_trap_enter(void)
+static __thread bool was_blocked __attribute__((tls_model("initial-exec")));
+
+static void block_sigsys(int how)
 {
-    sigset_t sigsys;
+    sigset_t sigsys, earlier;
 
     sigemptyset(&sigsys);
     sigaddset(&sigsys, SIGSYS);
-    pthread_sigmask(SIG_UNBLOCK, &sigsys, NULL);
+    pthread_sigmask(how, &sigsys, &earlier);
+    was_blocked = sigismember(&earlier, SIGSYS) == 1;
+}
+
+int weir__check_trap_enter(void)
+{
+    block_sigsys(SIG_UNBLOCK);
     return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
                  (unsigned long)(uintptr_t)__start_weir_exempt,
                  (unsigned long)(__stop_weir_exempt - __start_weir_exempt),
@@ -353,6 +361,8 @@ int weir__check_trap_enter(void)
 void weir__check_trap_leave(void)
 {
     prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+    if (was_blocked)
+        block_sigsys(SIG_BLOCK);
 }
 
 #else

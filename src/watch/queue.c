@@ -9,6 +9,7 @@
 #include <weir/buffer.h>
 #include <weir/chan.h>
 #include <weir/pool.h>
+#include <weir/resolve.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -188,6 +189,19 @@ static void add_pool(const struct weir_pool_stats *stats, void *context)
     add(context, &row, "jobs", stats->name);
 }
 
+/* An answer for which there is no room makes the one go that was used longest ago. */
+static void add_answers(struct rows *rows, const struct weir__runtime *runtime)
+{
+    struct weir_queue_stats row = { .loop_index = -1, .limit = runtime->options.resolve_answers };
+    struct weir_resolve_stats stats;
+
+    if (weir_resolve_read_stats(&stats) < 0)
+        return;
+    row.now = stats.answers_now;
+    row.dropped_count = stats.evicted;
+    add(rows, &row, "answers", "resolver");
+}
+
 static void add_runtime(struct rows *rows, struct weir__runtime *runtime)
 {
     for (unsigned i = 0; i < runtime->loop_count; i++)
@@ -196,6 +210,7 @@ static void add_runtime(struct rows *rows, struct weir__runtime *runtime)
     add_stacks(rows, runtime);
     add_regions(rows, runtime);
     weir_pool_walk(add_pool, rows);
+    add_answers(rows, runtime);
 }
 
 /* --- Of the process. -------------------------------------------------------------------------- */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* One snapshot of what all loops of a runtime have counted. Stops nobody. */
+#include "base/clock.h"
 #include "base/counter.h"
 #include "core/loop.h"
 #include "io/io.h"
 
+#include <weir/stall.h>
 #include <weir/stats.h>
 
 #include <errno.h>
@@ -97,5 +99,36 @@ int weir_stats_read_op(unsigned index, struct weir_op_stats *stats)
     *stats = (struct weir_op_stats){ .name = weir__op_rows[index].name };
     for (unsigned i = 0; i < current->runtime->loop_count; i++)
         add_row(stats, &current->runtime->loops[i]->io->rows[index]);
+    return 0;
+}
+
+static void add_delay(struct weir_ready_delay *sums, const struct weir__delay *delay,
+                      int64_t now_ns)
+{
+    int64_t since_ns = atomic_load_explicit(&delay->since_ns, memory_order_relaxed);
+
+    for (int i = 0; i < WEIR_DELAY_BUCKETS; i++)
+        sums->counts[i] += get(&delay->counts[i]);
+    if (since_ns && now_ns - since_ns > sums->waiting_ns)
+        sums->waiting_ns = now_ns - since_ns;
+}
+
+int weir_ready_delay_read(int loop_index, struct weir_ready_delay *delay)
+{
+    struct weir__loop *current = weir__loop_current;
+    int64_t now_ns = weir__clock_now();
+
+    if (!delay)
+        return -EINVAL;
+    if (!current)
+        return -ENXIO;
+    if (loop_index >= (int)current->runtime->loop_count)
+        return -EINVAL;
+    if (!current->delay.on)
+        return -EOPNOTSUPP;
+    *delay = (struct weir_ready_delay){ 0 };
+    for (unsigned i = 0; i < current->runtime->loop_count; i++)
+        if (loop_index < 0 || (int)i == loop_index)
+            add_delay(delay, &current->runtime->loops[i]->delay, now_ns);
     return 0;
 }

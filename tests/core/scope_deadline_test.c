@@ -176,7 +176,7 @@ static int set_elsewhere(void *arg)
 
 static void test_an_alarm_elsewhere_meets_the_join(void **state)
 {
-    long rounds = test_rounds(3000, 20000, 200000);
+    long rounds = test_rounds(1000, 20000, 200000);
 
     (void)state;
     assert_int_equal(test_run(set_elsewhere, &rounds, &two_loops), 0);
@@ -476,7 +476,7 @@ static int hand_over(void *arg)
 
 static void test_a_scope_outlives_its_creator(void **state)
 {
-    long rounds = test_rounds(20000, 100000, 1000000);
+    long rounds = test_rounds(2000, 50000, 500000);
 
     (void)state;
     assert_int_equal(test_run(hand_over, &rounds, &two_loops), 0);

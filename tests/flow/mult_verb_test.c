@@ -211,12 +211,16 @@ CASE(taps_are_bounded, ALONE, 0)
     static struct weir_chan *chans[WEIR_MULT_TAPS_MAX + 1];
     struct weir_chan *source = make_chan(scene->capacity, NULL);
     struct weir_mult *mult = make_mult(scene->scope, source);
+    struct weir_mult_stats stats;
 
     for (size_t i = 0; i <= WEIR_MULT_TAPS_MAX; i++) {
         chans[i] = make_chan(scene->capacity, NULL);
         CHECK_SAME(weir_mult_tap(mult, chans[i], NULL, WEIR_FOREVER),
                    i < WEIR_MULT_TAPS_MAX ? 0 : -ENOBUFS);
     }
+    CHECK_SAME(weir_mult_read_stats(mult, &stats, NULL, 0, WEIR_FOREVER), 0);
+    CHECK_SAME(stats.tap_count_max, WEIR_MULT_TAPS_MAX);
+    CHECK_SAME(stats.refused_total, 1);
     put(source, 7);
     for (size_t i = 0; i < WEIR_MULT_TAPS_MAX; i++)
         await_senders(chans[i], 1);

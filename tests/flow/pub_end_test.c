@@ -303,6 +303,8 @@ CASE(topics_are_bounded, EVERYWHERE, 1)
         CHECK_SAME(weir_pub_sub(pub, TOPIC(i), chan, NULL, WEIR_FOREVER), 0);
     CHECK_SAME(weir_pub_sub(pub, TOPIC(3), chan, NULL, WEIR_FOREVER), -ENOBUFS);
     CHECK_SAME(look_at_pub(pub).topic_count, 3);
+    CHECK_SAME(look_at_pub(pub).topic_count_max, 3);
+    CHECK_SAME(look_at_pub(pub).refused_total, 1);
     CHECK_SAME(weir_pub_unsub_all(pub, TOPIC(1), WEIR_FOREVER), 0);
     AWAIT(look_at_pub(pub).topic_count == 2);
     CHECK_SAME(weir_pub_sub(pub, TOPIC(3), chan, NULL, WEIR_FOREVER), 0);

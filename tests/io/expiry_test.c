@@ -153,6 +153,22 @@ static int pool_body(void *arg)
     return 0;
 }
 
+/* Left running, as it may be. */
+static int running_body(void *arg)
+{
+    struct weir_job_options options = { .abandonable = true };
+    bool abandoned = false;
+
+    (void)arg;
+    options.abandoned = &abandoned;
+    sem_init(&gate, 0, 0);
+    expect(weir_pool_run_on(NULL, wait_at_gate, &gate, &options, weir_in_ms(SOON_MS)),
+           WEIR_PHASE_POOL, WEIR_EXPIRED_POOL);
+    CHECK(abandoned);
+    CHECK_EQUAL(sem_post(&gate), 0);
+    return 0;
+}
+
 static void test_in_queues(void **state)
 {
     const struct weir_options two_tasks = { .loop_count = 1, .tasks_per_loop = 2 };
@@ -160,6 +176,7 @@ static void test_in_queues(void **state)
     (void)state;
     assert_int_equal(test_run(spawn_body, NULL, &two_tasks), 0);
     assert_int_equal(test_run(pool_body, NULL, &one_thread), 0);
+    assert_int_equal(test_run(running_body, NULL, &one_loop), 0);
 }
 
 /* --- In the kernel. --------------------------------------------------------------------------- */

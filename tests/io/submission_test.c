@@ -242,6 +242,46 @@ static void test_order(void **state)
     run_direct(order_body, &(struct weir_options){ .loop_count = 1, .submission_limit = 1 });
 }
 
+/* A burst of background reads has its part of the credits, and a line of its own. */
+static int burst_body(void *arg)
+{
+    struct reader reader = { .fd = direct_file() };
+    struct call calls[READERS];
+
+    (void)arg;
+    if (reader.fd < 0)
+        return NO_SUCH_DISK;
+    for (int i = 0; i < LIMIT / 4; i++)
+        CHECK_EQUAL(weir__credits_take_as(read_credits(), WEIR_PRIORITY_BACKGROUND, WEIR_NOW), 0);
+    CHECK_EQUAL(weir_set_priority(WEIR_PRIORITY_BACKGROUND), 0);
+    for (int i = 0; i < READERS; i++) {
+        calls[i] = call_of(read_call, &reader);
+        call_start(&calls[i]);
+    }
+    while (read_credits()->waiting < READERS)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(read_call(&reader, WEIR_NOW), -EAGAIN);
+    CHECK_EQUAL(weir_set_priority(WEIR_PRIORITY_LATENCY), 0);
+    CHECK_EQUAL(read_call(&reader, WEIR_FOREVER), BLOCK_BYTES);
+    CHECK_EQUAL(weir_set_priority(WEIR_PRIORITY_NORMAL), 0);
+    CHECK_EQUAL(read_call(&reader, WEIR_FOREVER), BLOCK_BYTES);
+    CHECK_EQUAL(read_credits()->waiting, READERS);
+    for (int i = 0; i < LIMIT / 4; i++)
+        weir__credits_give_as(read_credits(), WEIR_PRIORITY_BACKGROUND);
+    for (int i = 0; i < READERS; i++)
+        CHECK_EQUAL(call_finish(&calls[i]), BLOCK_BYTES);
+    CHECK(read_credits()->used_max <= LIMIT / 4 + 1);
+    CHECK_EQUAL(read_credits()->used, 0);
+    CHECK_EQUAL(weir_close(reader.fd), 0);
+    return 0;
+}
+
+static void test_a_background_burst_leaves_room(void **state)
+{
+    (void)state;
+    run_direct(burst_body, &(struct weir_options){ .loop_count = 1 });
+}
+
 /* What waits for a peer takes no credit: silent clients never stop the one that speaks. */
 static int silent_body(void *arg)
 {
@@ -273,6 +313,7 @@ int main(void)
         IN_FOLDER(test_the_65th_expires),
         IN_FOLDER(test_one_credit_for_two),
         IN_FOLDER(test_order),
+        IN_FOLDER(test_a_background_burst_leaves_room),
         IN_FOLDER(test_peers_need_no_credit),
     };
 

@@ -253,6 +253,7 @@ CASE(case_083_one_too_many_is_refused, ALONE, 0, 1)
     for (size_t i = 0; i < LIMIT; i++)
         CHECK_SAME(start_send(&puts[i], chan, scene->capacity + 1 + i, WEIR_FOREVER), 0);
     CHECK_SAME(start_send(&puts[LIMIT], chan, 0, WEIR_FOREVER), -ENOBUFS);
+    CHECK_SAME(look(chan).refused_total, 1);
     CHECK_SAME(look(chan).waiting_senders, LIMIT);
     take_value(chan, 1);
     AWAIT(is_called(&puts[0]));

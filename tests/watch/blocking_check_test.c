@@ -4,6 +4,7 @@
 #include "blocking.h"
 
 #include <fcntl.h>
+#include <signal.h>
 
 static struct notes notes;
 static char buffer[64];
@@ -13,7 +14,7 @@ static int open_pipe(void **state)
 {
     (void)state;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(write(ends[1], "abcdefgh", 8), 8);
+    assert_int_equal(write(ends[1], buffer, sizeof buffer), sizeof buffer);
     return 0;
 }
 
@@ -84,11 +85,215 @@ static void test_once_for_each_place(void **state)
     assert_int_equal(notes.count, 2);
 }
 
+/* --- What is let pass, and what is asked for -------------------------------------------------- */
+
+static int read_below(void *arg)
+{
+    return read_in_task(arg);
+}
+
+static void check_allowed(const char *list, int expected)
+{
+    struct weir_options options = checked_options(&notes);
+
+    options.blocking_allow = list;
+    assert_int_equal(test_run(read_below, NULL, &options), 0);
+    assert_int_equal(notes.count, expected);
+}
+
+static void test_names_of_functions_and_libraries_are_allowed(void **state)
+{
+    (void)state;
+    need_check();
+    check_allowed("read_below", 0);
+    check_allowed("other,read_in_task", 0);
+    check_allowed("test_watch_blocking_check", 0);
+    check_allowed("libother.so,other", 1);
+    check_allowed("read_belo", 1);
+    check_allowed("read_below_it", 1);
+    check_allowed("", 1);
+    check_allowed(",,", 1);
+}
+
+static void test_the_environment_allows_and_prevails(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+
+    (void)state;
+    need_check();
+    setenv("WEIR_BLOCKING_ALLOW", "read_below", 1);
+    check_allowed("other", 0);
+    unsetenv("WEIR_BLOCKING_ALLOW");
+    setenv("WEIR_BLOCKING_CHECK", "off", 1);
+    check_allowed("other", 0);
+    setenv("WEIR_BLOCKING_CHECK", "warn", 1);
+    options.blocking_check = WEIR_BLOCKING_CHECK_OFF;
+    assert_int_equal(test_run(read_below, NULL, &options), 0);
+    assert_int_equal(notes.count, 1);
+    unsetenv("WEIR_BLOCKING_CHECK");
+}
+
+static void test_off_reports_nothing(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+
+    (void)state;
+    options.blocking_check = WEIR_BLOCKING_CHECK_OFF;
+    assert_int_equal(test_run(read_below, NULL, &options), 0);
+    assert_int_equal(notes.count, 0);
+}
+
+static int return_zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void test_what_is_wrongly_asked_for_is_refused(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+
+    (void)state;
+    setenv("WEIR_BLOCKING_CHECK", "loud", 1);
+    assert_int_equal(weir_run(return_zero, NULL, &options), -EINVAL);
+    assert_string_equal(weir_last_error(),
+                        "WEIR_BLOCKING_CHECK is \"loud\"; it must be off, warn or abort");
+    unsetenv("WEIR_BLOCKING_CHECK");
+    options.blocking_check = (enum weir_blocking_check)3;
+    assert_int_equal(weir_run(return_zero, NULL, &options), -EINVAL);
+    assert_non_null(strstr(weir_last_error(), "blocking_check is no enum weir_blocking_check"));
+}
+
+/* Neither traps nor an interposer: said, and not run unchecked. */
+static void test_without_means_it_is_refused(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+
+    (void)state;
+    if (interposed())
+        skip();
+    setenv("WEIR_BLOCKING_CHECK_BY", "interposer", 1);
+    assert_int_equal(weir_run(return_zero, NULL, &options), -EOPNOTSUPP);
+    assert_non_null(strstr(weir_last_error(), "libweir-interpose.so is not loaded"));
+    assert_non_null(strstr(weir_last_error(), "run the program by weir-check"));
+    setenv("WEIR_BLOCKING_CHECK_BY", "magic", 1);
+    assert_int_equal(weir_run(return_zero, NULL, &options), -EINVAL);
+    unsetenv("WEIR_BLOCKING_CHECK_BY");
+    if (weir__check_trap_refusal()) {
+        assert_int_equal(weir_run(return_zero, NULL, &options), -EOPNOTSUPP);
+        assert_non_null(strstr(weir_last_error(), weir__check_trap_refusal()));
+    }
+}
+
+/* --- Where reports go ------------------------------------------------------------------------- */
+
+static void run_loudly(void *arg)
+{
+    struct weir_options options = { .loop_count = 1, .blocking_check = *(unsigned *)arg };
+
+    if (weir_run(read_below, NULL, &options) < 0)
+        _exit(1);
+}
+
+static void test_reports_go_to_standard_error(void **state)
+{
+    unsigned mode = WEIR_BLOCKING_CHECK_WARN;
+    char output[NOTE_TEXT_BYTES];
+
+    (void)state;
+    need_check();
+    assert_int_equal(test_fork(run_loudly, &mode, output, sizeof output), 0);
+    assert_memory_equal(output, "weir: blocking call: task \"root\" on loop 0 calls read ", 54);
+    assert_non_null(strstr(output, "instead: weir_read\n"));
+}
+
+static void test_abort_says_why_first(void **state)
+{
+    unsigned mode = WEIR_BLOCKING_CHECK_ABORT;
+    char output[NOTE_TEXT_BYTES];
+    int status;
+
+    (void)state;
+    need_check();
+    status = test_fork(run_loudly, &mode, output, sizeof output);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    assert_memory_equal(output, "weir: blocking call: task \"root\" on loop 0 calls read ", 54);
+    assert_non_null(strstr(output, "instead: weir_read\n"));
+}
+
+/* What is allowed is no reason. */
+static void test_abort_lets_pass_what_is_allowed(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+
+    (void)state;
+    need_check();
+    options.blocking_check = WEIR_BLOCKING_CHECK_ABORT;
+    options.blocking_allow = "read_below";
+    assert_int_equal(test_run(read_below, NULL, &options), 0);
+    assert_int_equal(notes.count, 0);
+}
+
+/* --- Whose threads ---------------------------------------------------------------------------- */
+
+/* On the same thread before, between and after: only what tasks call is reported. */
+static void test_the_foreign_loop_of_an_embed_may_block(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+    struct weir_embed *embed;
+
+    (void)state;
+    need_check();
+    assert_int_equal(weir_embed_open(&embed, &options), 0);
+    usleep(1);
+    assert_int_equal(weir_spawn(weir_embed_scope(embed), read_in_task, NULL, NULL), 0);
+    while (weir_embed_turn(embed) == 1)
+        usleep(1);
+    usleep(1);
+    assert_int_equal(weir_embed_close(embed, WEIR_FOREVER), 0);
+    usleep(1);
+    test_carry_out();
+    assert_int_equal(notes.count, 1);
+    assert_string_equal(notes.at[0].call, "read");
+}
+
+static int sleep_on_pool(void *arg)
+{
+    (void)arg;
+    return usleep(1);
+}
+
+static int use_pool(void *arg)
+{
+    (void)arg;
+    return weir_pool_run(sleep_on_pool, NULL, WEIR_FOREVER);
+}
+
+static void test_the_pool_may_block(void **state)
+{
+    (void)state;
+    need_check();
+    run_checked(use_pool, NULL, &notes);
+    assert_int_equal(notes.count, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
+        /* These fork, which a process that has run weir may not. */
+        cmocka_unit_test(test_reports_go_to_standard_error),
+        cmocka_unit_test(test_abort_says_why_first),
         cmocka_unit_test(case_173_blocking_call_is_named),
         cmocka_unit_test(test_once_for_each_place),
+        cmocka_unit_test(test_names_of_functions_and_libraries_are_allowed),
+        cmocka_unit_test(test_the_environment_allows_and_prevails),
+        cmocka_unit_test(test_off_reports_nothing),
+        cmocka_unit_test(test_what_is_wrongly_asked_for_is_refused),
+        cmocka_unit_test(test_without_means_it_is_refused),
+        cmocka_unit_test(test_abort_lets_pass_what_is_allowed),
+        cmocka_unit_test(test_the_foreign_loop_of_an_embed_may_block),
+        cmocka_unit_test(test_the_pool_may_block),
     };
 
     (void)argc;

@@ -89,6 +89,7 @@ static int all_body(void *arg)
         CHECK(find(of_runtime[i], "runtime", -1).limit > 0);
     for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
         CHECK(find("jobs", pools[i], -1).limit > 0);
+    CHECK(find("answers", "resolver", -1).limit > 0);
     CHECK_EQUAL(find("tasks", "loop", 0).now, 1);
     CHECK(find("stacks", "runtime", -1).now >= 64 << 10);
     CHECK(find("memory", "runtime", -1).now > find("stacks", "runtime", -1).now);
