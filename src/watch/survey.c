@@ -203,31 +203,72 @@ static void note_good(struct weir__survey *survey)
     weir__lock_release(&survey->lock);
 }
 
+/* With the turn: sends the mail. */
+static int begin(struct weir__watch *watch, const struct weir__survey_view *view,
+                 struct weir__survey **out)
+{
+    struct weir__survey *survey = make(watch, view);
+
+    if (!survey)
+        return -ENOMEM;
+    weir__watch_join(watch);
+    for (unsigned i = 0; i < survey->part_count; i++)
+        weir__loop_post(survey->parts[i].loop, &survey->parts[i].mail);
+    *out = survey;
+    return 0;
+}
+
 int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,
                      int64_t deadline_ns, struct weir__survey **out)
 {
-    struct weir__survey *survey;
     int error = weir_mutex_lock(watch->turn, deadline_ns);
 
     *out = NULL;
     if (error < 0)
         return error;
-    survey = make(watch, view);
-    if (!survey) {
-        weir_mutex_unlock(watch->turn);
-        return -ENOMEM;
+    error = begin(watch, view, out);
+    if (error >= 0) {
+        error = await(*out, deadline_ns);
+        note_good(*out);
     }
-    weir__watch_join(watch);
-    for (unsigned i = 0; i < survey->part_count; i++)
-        weir__loop_post(survey->parts[i].loop, &survey->parts[i].mail);
-    error = await(survey, deadline_ns);
-    note_good(survey);
     weir_mutex_unlock(watch->turn);
-    if (error == -ECANCELED)
-        let_go(survey);
-    else
-        *out = survey;
+    if (error == -ECANCELED) {
+        let_go(*out);
+        *out = NULL;
+    }
     return error;
+}
+
+int weir__survey_start(struct weir__watch *watch, const struct weir__survey_view *view,
+                       struct weir__survey **out)
+{
+    int error = weir_mutex_lock(watch->turn, WEIR_NOW);
+
+    if (error < 0)
+        return error;
+    error = begin(watch, view, out);
+    if (error < 0)
+        weir_mutex_unlock(watch->turn);
+    return error;
+}
+
+bool weir__survey_is_answered(struct weir__survey *survey)
+{
+    bool is_answered;
+
+    weir__lock_acquire(&survey->lock);
+    is_answered = survey->pending_count == 0;
+    weir__lock_release(&survey->lock);
+    return is_answered;
+}
+
+void weir__survey_stop(struct weir__survey *survey)
+{
+    weir__lock_acquire(&survey->lock);
+    survey->given_up = survey->pending_count > 0;
+    weir__lock_release(&survey->lock);
+    note_good(survey);
+    weir_mutex_unlock(survey->watch->turn);
 }
 
 void weir__survey_release(struct weir__survey *survey)

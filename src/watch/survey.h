@@ -43,7 +43,8 @@ struct weir__survey_part {
     struct weir__loop *loop;
     struct weir__list cursor;
     struct weir__pile piles[WEIR__SURVEY_PILES];
-    unsigned task_count; /* that it came by */
+    unsigned task_count;   /* that it came by */
+    unsigned living_count; /* of the view: those that count as living */
     bool has_begun;
     bool lacks_memory; /* something was not noted */
     bool is_busy;      /* async operations are under way there */
@@ -84,6 +85,16 @@ struct weir__survey {
 int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,
                      int64_t deadline_ns, struct weir__survey **survey);
 void weir__survey_release(struct weir__survey *survey);
+
+/*
+ * The same for a thread that does not wait: -EAGAIN when another survey is under way. Then it asks
+ * now and then whether all have answered, and stops, on the same thread: from there on the parts
+ * that are good can be read.
+ */
+int weir__survey_start(struct weir__watch *watch, const struct weir__survey_view *view,
+                       struct weir__survey **survey);
+bool weir__survey_is_answered(struct weir__survey *survey);
+void weir__survey_stop(struct weir__survey *survey);
 
 /* One more record, zeroed; NULL without memory. On the part's loop. */
 void *weir__survey_note(struct weir__survey_part *part, enum weir__survey_piles pile);

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "core/park.h"
+#include "watch/watchdog.h"
 
 #include <weir/mutex.h>
 
@@ -25,11 +26,16 @@ int weir__watch_create(struct weir__runtime *runtime)
     watch->runtime = runtime;
     weir__list_init(&watch->listed);
     runtime->watch = watch;
-    return 0;
+    if (weir__watchdog_create(runtime) >= 0)
+        return 0;
+    weir_mutex_destroy(watch->turn);
+    weir__memory_free(watch);
+    return -ENOMEM;
 }
 
 void weir__watch_destroy(struct weir__runtime *runtime)
 {
+    weir__watchdog_destroy(runtime);
     weir_mutex_destroy(runtime->watch->turn);
     weir__memory_free(runtime->watch);
 }

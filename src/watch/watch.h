@@ -17,10 +17,12 @@
 
 struct weir_mutex;
 struct weir__wait;
+struct weir__watchdog;
 
 struct weir__watch {
     struct weir__runtime *runtime;
     struct weir_mutex *turn; /* one survey at a time; see survey.h */
+    struct weir__watchdog *dog;
     /* Under the lock of the list of all. */
     struct weir__list listed;
     unsigned user_count;
