@@ -13,6 +13,7 @@
 void gallery_options(struct weir_options *options)
 {
     options->pool_threads_max = 1;
+    options->blocking_check = WEIR_BLOCKING_CHECK_OFF; /* it would name the program's own log */
 }
 
 static int write_report(void *arg)

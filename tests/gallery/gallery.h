@@ -15,8 +15,8 @@ int repaired(void *arg);
 /* What each program sets beside the detectors, which gallery.c turns on. */
 void gallery_options(struct weir_options *options);
 
-/* Set once something was reported. Any thread. */
-bool gallery_is_reported(void);
+/* Whether something with these words was reported. Any thread. */
+bool gallery_is_reported(const char *words);
 
 /* A descriptor that has a byte to read once something was reported. */
 int gallery_descriptor(void);

@@ -19,6 +19,12 @@
 
 enum { PAGE = 4096 };
 
+void gallery_options(struct weir_options *options)
+{
+    options->blocking_check =
+        WEIR_BLOCKING_CHECK_OFF; /* it would name the join of the device's thread */
+}
+
 struct device {
     int fd;
     char *pages;
