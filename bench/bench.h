@@ -74,11 +74,13 @@ struct dial_job;
 struct udp_job;
 struct copy_job;
 struct proxy_job;
+struct jobs_job;
 typedef void file_fn(struct file_job *job);
 typedef void echo_fn(const struct echo_job *job); /* the server; ends by being killed */
 typedef uint64_t micro_fn(uint64_t op_count);     /* returns the ns that op_count operations took */
 typedef uint64_t chan_fn(const struct chan_job *job); /* likewise */
 typedef void storm_fn(struct storm_job *job);
+typedef void jobs_fn(struct jobs_job *job);
 typedef void log_fn(struct log_job *job);
 typedef void dial_fn(struct dial_job *job);
 typedef void copy_fn(struct copy_job *job);
@@ -107,6 +109,7 @@ struct contender {
     copy_fn *copy;
     udp_fn *udp;
     proxy_fn *proxy;
+    jobs_fn *jobs;
     trial_fn *trial;
     reason_fn *why_not; /* may be NULL */
     int threads;
@@ -137,7 +140,7 @@ extern const struct bench benches[];
 extern const unsigned bench_count;
 
 extern const struct family micro_family, file_family, echo_family, waiting_family, storm_family,
-    log_family, dial_family, udp_family, proxy_family, copy_family, idle_family;
+    log_family, jobs_family, dial_family, udp_family, proxy_family, copy_family, idle_family;
 
 /* --- For families and trials ------------------------------------------------------------------ */
 

@@ -16,7 +16,7 @@
 
 enum {
     EXIT_USAGE = 2,
-    BENCHES_MAX = 64,
+    BENCHES_MAX = 96,
 };
 
 struct command {

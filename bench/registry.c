@@ -11,6 +11,7 @@
 #include "dial.h"
 #include "echo.h"
 #include "file.h"
+#include "jobs.h"
 #include "log.h"
 #include "machine.h"
 #include "parked.h"
@@ -79,6 +80,19 @@ static const struct contender storm[] = {
     { "libuv-best", .storm = uv_peer_storm, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
     { .name = NULL },
 };
+
+static const struct contender jobs[] = {
+    { "raw", .jobs = raw_jobs, .unbound = true },
+    { "weir", .jobs = weir_jobs, WEIR_ON_ALL_CPUS },
+    { "threads", .jobs = threads_jobs, .threads = THREADS_DEFAULT },
+    { "threads-best", .jobs = threads_jobs, .threads = THREADS_BEST },
+    { "libuv", .jobs = uv_peer_jobs, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
+    { "libuv-best", .jobs = uv_peer_jobs, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+/* A bare hand-over is no limit for many. */
+#define JOBS_MANY (&jobs[1])
 
 static const struct contender log_append[] = {
     { "raw", .log = raw_log },
@@ -343,6 +357,13 @@ const struct bench benches[] = {
       STORM_STAT },
     { "open-close", "open, read and close small files, 64 in flight", &storm_family, storm,
       STORM_DEPTH, STORM_OPEN },
+    { "pool-handover", "an empty job to the pool and back, one at a time", &jobs_family, jobs, 1,
+      0 },
+    { "pool-empty", "empty jobs, 64 callers", &jobs_family, JOBS_MANY, JOBS_DEPTH, 0 },
+    { "pool-4us", "jobs of 4 us, 64 callers", &jobs_family, JOBS_MANY, JOBS_DEPTH, 4000 },
+    { "pool-100us", "jobs of 100 us, 64 callers", &jobs_family, JOBS_MANY, JOBS_DEPTH, 100000 },
+    { "pool-tail", "jobs of 100 us that come at 70 % of what the CPUs can do", &jobs_family,
+      JOBS_MANY, 0, 100000 },
     { "echo-1", "echo of 64 B over 1 connection", &echo_family, echo, 1, 0 },
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },

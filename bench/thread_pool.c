@@ -74,14 +74,21 @@ static unsigned submit(struct pool *pool, struct pool_request *requests)
     return count;
 }
 
-static struct pool_request *take_done(struct pool *pool)
+/* Waits for the first, or until then; 0: as long as it takes. */
+static struct pool_request *take_done(struct pool *pool, uint64_t until_ns)
 {
+    struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
+                              .tv_nsec = (long)(until_ns % NS_PER_S) };
     struct pool_request *done;
+    int error = 0;
 
     pthread_mutex_lock(&pool->lock);
-    while (pool->done == NULL) {
+    while (pool->done == NULL && error == 0) {
         pool->loop_sleeps = true;
-        pthread_cond_wait(&pool->finished, &pool->lock);
+        if (until_ns == 0)
+            error = pthread_cond_wait(&pool->finished, &pool->lock);
+        else
+            error = pthread_cond_clockwait(&pool->finished, &pool->lock, CLOCK_MONOTONIC, &until);
     }
     pool->loop_sleeps = false;
     done = pool->done;
@@ -93,9 +100,13 @@ static struct pool_request *take_done(struct pool *pool)
 static void run_loop(struct pool *pool, struct pool_request *requests)
 {
     unsigned in_flight = submit(pool, requests);
+    uint64_t due_ns = 0;
 
-    while (in_flight > 0) {
-        struct pool_request *next = NULL, *done = take_done(pool);
+    if (pool->work->arrive != NULL)
+        in_flight += submit(pool, pool->work->arrive(pool->work->job, &due_ns));
+    while (in_flight > 0 || due_ns != 0) {
+        struct pool_request *next = NULL, *done = take_done(pool, due_ns);
+
         while (done != NULL) {
             struct pool_request *request = done;
             done = request->next;
@@ -106,6 +117,8 @@ static void run_loop(struct pool *pool, struct pool_request *requests)
             next = request;
         }
         in_flight += submit(pool, next);
+        if (due_ns != 0)
+            in_flight += submit(pool, pool->work->arrive(pool->work->job, &due_ns));
     }
 }
 

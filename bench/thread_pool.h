@@ -7,6 +7,7 @@
 #define BENCH_THREAD_POOL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { THREAD_POOL_MAX = 64 };
 
@@ -21,6 +22,9 @@ struct pool_work {
     void (*operate)(void *job, struct pool_request *request);
     /* On the loop: takes the result; true: the request goes through the pool once more. */
     bool (*finish)(void *job, struct pool_request *request);
+    /* On the loop, or NULL: the requests that have become due, and when the next one will; 0: none
+     * any more. */
+    struct pool_request *(*arrive)(void *job, uint64_t *due_ns);
 };
 
 /* Puts the list through the pool until no request goes on. Ends the trial on errors. */

@@ -43,7 +43,7 @@ static bool finish(void *argument, struct pool_request *head)
 
 void threads_file(struct file_job *job)
 {
-    struct pool_work work = { job, operate, finish };
+    struct pool_work work = { .job = job, .operate = operate, .finish = finish };
     struct request requests[FILE_DEPTH_MAX];
     struct pool_request *next = NULL;
 

@@ -30,7 +30,7 @@ static bool finish(void *argument, struct pool_request *head)
 
 void threads_storm(struct storm_job *job)
 {
-    struct pool_work work = { job, operate, finish };
+    struct pool_work work = { .job = job, .operate = operate, .finish = finish };
     struct request requests[STORM_DEPTH];
     struct pool_request *next = NULL;
 

@@ -53,3 +53,9 @@ void uv_peer_udp(const struct udp_job *job)
     (void)job;
     absent();
 }
+
+void uv_peer_jobs(struct jobs_job *job)
+{
+    (void)job;
+    absent();
+}

@@ -15,6 +15,7 @@ void uv_peer_set_up(unsigned threads);
 void uv_peer_file(struct file_job *job);
 void uv_peer_echo(const struct echo_job *job);
 void uv_peer_storm(struct storm_job *job);
+void uv_peer_jobs(struct jobs_job *job);
 void uv_peer_log(struct log_job *job);
 void uv_peer_dial(struct dial_job *job);
 void uv_peer_udp(const struct udp_job *job);

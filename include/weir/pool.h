@@ -56,7 +56,7 @@ struct weir_pool_options {
     enum weir_when_full when_full;
     int64_t wait_ns;       /* the queue's own limit under WEIR_WHEN_FULL_EXPIRE; 0: 1 s */
     int64_t idle_ns;       /* an idle thread above the minimum ends after this; 0: 5 s */
-    int64_t grow_after_ns; /* a job has waited so long: another thread; 0: 50 us; < 0: at once */
+    int64_t grow_after_ns; /* a job has waited so long: another thread; 0: 200 us; < 0: at once */
     unsigned slow_threads_max; /* threads for slow and background jobs; 0: half of threads_max */
     unsigned abandoned_max;    /* jobs left running at once; 0: half of threads_max */
     uint64_t reserved[4];      /* must be zero */

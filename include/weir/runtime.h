@@ -196,7 +196,7 @@ struct weir_options {
     void (*on_warning)(void *context, const struct weir_warning *warning);
 
     /* More of the pool for what can only block; struct weir_pool_options says what they mean. */
-    int64_t pool_grow_after_ns;     /* 0: 50 us; < 0: at once */
+    int64_t pool_grow_after_ns;     /* 0: 200 us; < 0: at once */
     unsigned pool_slow_threads_max; /* 0: half of pool_threads_max */
     unsigned pool_abandoned_max;    /* 0: half of pool_threads_max */
 

@@ -87,15 +87,18 @@ struct weir_scope_outcome {
     uint64_t reserved[4];
 };
 
-/* The bound of a scope with a limit. Without one only `children` counts. */
+/* The bound of a scope with a limit. Without one only `children` counts. With a name, too, it is
+ * seen in weir_queue_walk as well: "NAME" of "scope". */
 struct weir_scope_stats {
     size_t children;         /* now */
     size_t children_max;     /* most at once */
     size_t waiting;          /* spawns parked for a place now */
+    size_t waiting_max;      /* most at once */
     uint64_t spawns_refused; /* -EAGAIN at the limit */
-    uint64_t spawns_waited;  /* had to park */
+    uint64_t spawns_waited;  /* had to park, and have gone on */
     uint64_t spawns_expired; /* -ETIME: no place within their wait_ns */
     uint64_t wait_ns;        /* sum over those that parked */
+    uint64_t wait_max_ns;
     uint64_t reserved[4];
 };
 

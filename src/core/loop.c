@@ -169,8 +169,9 @@ static inline void begin_turn(struct weir__loop *loop)
 {
     weir__counter_add(&loop->counters, WEIR_TURNS, 1);
     weir__counter_add(&loop->counters, WEIR_SWITCHES,
-                      (uint64_t)(WEIR__LOOP_BUDGET - loop->budget_cut - loop->budget));
-    loop->budget = WEIR__LOOP_BUDGET;
+                      (uint64_t)(WEIR__LOOP_BUDGET - loop->budget_cut - weir__loop_budget(loop)));
+    loop->budget = loop->classed_count ? 0 : WEIR__LOOP_BUDGET;
+    loop->classed_budget = WEIR__LOOP_BUDGET;
     loop->budget_cut = 0;
     if (weir__mailbox_has_mail(&loop->mailbox))
         drain(loop);

@@ -135,8 +135,8 @@ int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns)
         return code;
     }
     guest.is_inside = weir__scope_is_inside(scope);
-    scope->guest_count++;
-    scope->stats.spawns_waited++;
+    if (++scope->guest_count > scope->stats.waiting_max)
+        scope->stats.waiting_max = scope->guest_count;
     weir__wait_begin(guest.waiter.wait, &awaits_place, scope);
     weir__list_append(&scope->guests, &guest.waiter.link);
     weir__lock_release(&scope->lock);
@@ -145,8 +145,52 @@ int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns)
                            WEIR__PARK_CANCELLABLE);
     waited_ns = weir__clock_now() - start_ns;
     weir__lock_acquire(&scope->lock);
+    scope->stats.spawns_waited++;
     scope->stats.wait_ns += (uint64_t)waited_ns;
+    if (scope->stats.wait_max_ns < (uint64_t)waited_ns)
+        scope->stats.wait_max_ns = (uint64_t)waited_ns;
     weir__lock_release(&scope->lock);
     *wait_ns -= waited_ns < *wait_ns ? waited_ns : *wait_ns;
     return code == PLACE ? 0 : leave(scope, &guest, code);
+}
+
+/* --- Looking. --------------------------------------------------------------------------------- */
+
+int weir_scope_read_stats(struct weir_scope *scope, struct weir_scope_stats *stats)
+{
+    if (!scope || !stats)
+        return -EINVAL;
+    weir__lock_acquire(&scope->lock);
+    *stats = scope->stats;
+    stats->children = scope->child_count;
+    stats->waiting = scope->guest_count;
+    weir__lock_release(&scope->lock);
+    return 0;
+}
+
+static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *queue)
+{
+    struct weir_scope *scope = WEIR_CONTAINER_OF(gauge, struct weir_scope, gauge);
+    struct weir_scope_stats stats;
+
+    weir_scope_read_stats(scope, &stats);
+    weir__gauge_name(queue, scope->name, "scope");
+    queue->limit = scope->limit;
+    queue->now = stats.children;
+    queue->now_max = stats.children_max;
+    queue->waiting = stats.waiting;
+    queue->waiting_max = stats.waiting_max;
+    queue->waited_count = stats.spawns_waited;
+    queue->wait_ns = stats.wait_ns;
+    queue->wait_max_ns = stats.wait_max_ns;
+    queue->refused_count = stats.spawns_refused;
+    queue->expired_count = stats.spawns_expired;
+}
+
+void weir__scope_show_places(struct weir_scope *scope)
+{
+    if (!scope->limit || !scope->named)
+        return;
+    scope->gauge.read = read_gauge;
+    weir__gauge_add(&scope->gauge);
 }

@@ -89,6 +89,7 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     }
     if (!options->cancel_at_join)
         belong_to_caller(made);
+    weir__scope_show_places(made);
     *scope = made;
     return 0;
 }
@@ -443,6 +444,8 @@ int weir_scope_join_outcome(struct weir_scope *scope, struct weir_scope_outcome 
         wait_for_children(scope, INT64_MAX, WEIR__PARK_RELEASE);
     }
     disown(scope);
+    if (scope->gauge.read)
+        weir__gauge_remove(&scope->gauge);
     if (scope->alarm)
         weir__alarm_end(scope->alarm);
     result = result_of(scope, reason);
@@ -466,18 +469,6 @@ int weir_scope_read(struct weir_scope *scope, struct weir_scope_outcome *outcome
         return -EINVAL;
     weir__lock_acquire(&scope->lock);
     *outcome = scope->outcome;
-    weir__lock_release(&scope->lock);
-    return 0;
-}
-
-int weir_scope_read_stats(struct weir_scope *scope, struct weir_scope_stats *stats)
-{
-    if (!scope || !stats)
-        return -EINVAL;
-    weir__lock_acquire(&scope->lock);
-    *stats = scope->stats;
-    stats->children = scope->child_count;
-    stats->waiting = scope->guest_count;
     weir__lock_release(&scope->lock);
     return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef WEIR_CORE_SCOPE_H
 #define WEIR_CORE_SCOPE_H
 
+#include "base/gauge.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "core/wait.h"
@@ -41,6 +42,7 @@ struct weir_scope {
     struct weir__alarm *alarm;
     struct weir_scope_outcome outcome;
     struct weir_scope_stats stats; /* `children` and `waiting` aside */
+    struct weir__gauge gauge;      /* of a scope with name and limit: shows `stats` */
     /* The task whose cancel reaches the scope. Written by that task only: at the creation, and at
      * its end, under both locks. Relaxed: it sees what it wrote itself, others take the lock. */
     struct weir_task *_Atomic owner;
@@ -64,6 +66,9 @@ int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns);
 
 /* Why one waits for a scope's children; the object is the scope. */
 extern const struct weir__reason weir__scope_awaits_children;
+
+/* A new scope with name and limit is seen by who walks all queues, until its gauge is removed. */
+void weir__scope_show_places(struct weir_scope *scope);
 
 /* Under the lock: somebody leaves a place free. Returns whom to wake, or NULL. */
 struct weir__wait *weir__scope_free_place(struct weir_scope *scope);

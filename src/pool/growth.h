@@ -5,8 +5,10 @@
  * A thread that waits for the kernel leaves its CPU to another; a thread that computes does not,
  * and one more than there are CPUs only takes turns with it. So up to the number of CPUs a thread
  * is worth it when there is work enough to be waited for; beyond, only when jobs sleep, which the
- * kernel counts (voluntary switches, getrusage(2)), or when none was begun for so long that all
- * threads must be stuck, in whatever.
+ * kernel counts (voluntary switches, getrusage(2)).
+ *
+ * A thread that is long about its job counts as stuck, in whatever, and not as working. What is
+ * stuck comes back: if then more work than there are CPUs, and jobs do not sleep, one rests.
  *
  * Figures are of the last few jobs: each new one counts for an eighth.
  */
@@ -26,11 +28,18 @@ enum {
 struct weir__growth {
     /* Constant. */
     unsigned parallel; /* threads that can compute at once */
-    int64_t after_ns;  /* a job waits for longer: a thread may be started */
+    int64_t after_ns;  /* a job waits for longer: a thread may be started; runs for longer: stuck */
     /* Under the pool's mutex. */
-    int64_t taken_ns; /* when a job was last taken */
     int64_t run_ns;   /* how long a job runs */
-    int64_t slept_ns; /* the same, but 0 for one that computed only */
+    int64_t asked_ns; /* the same, of those of which is known whether they slept */
+    int64_t slept_ns; /* the same, but 0 for one that did not */
+};
+
+/* Whether a job slept. Short ones did not, or not for so long that it would matter. */
+enum weir__growth_sleep {
+    WEIR__GROWTH_UNASKED,
+    WEIR__GROWTH_AWAKE,
+    WEIR__GROWTH_SLEPT,
 };
 
 /* What one more thread is to be. */
@@ -40,19 +49,24 @@ enum weir__growth_answer {
     WEIR__GROWTH_NEW,  /* woken, or else started */
 };
 
-/* The work as it is: jobs that wait and may run, threads that work or come, and when the oldest of
- * these jobs was queued. */
+/* The work as it is. */
 struct weir__growth_look {
-    size_t ready_count;
-    unsigned active_count;
-    int64_t oldest_ns;
-    int64_t now_ns;
+    size_t ready_count; /* jobs that wait and may run */
+    unsigned
+        working_count; /* threads that work, or come; those above `parallel` + 1 may be missing */
+    int64_t waited_ns; /* the oldest of those jobs */
 };
 
 enum weir__growth_answer weir__growth_ask(const struct weir__growth *growth,
                                           const struct weir__growth_look *look);
 
+/* Whether so many that work are too many. */
+bool weir__growth_is_crowd(const struct weir__growth *growth, unsigned working_count);
+
+/* Whether it matters if the next job sleeps; to ask costs two system calls. */
+bool weir__growth_is_curious(const struct weir__growth *growth, size_t ready_count);
+
 /* A job was run for so long. */
-void weir__growth_note(struct weir__growth *growth, int64_t run_ns, bool slept);
+void weir__growth_note(struct weir__growth *growth, int64_t run_ns, enum weir__growth_sleep sleep);
 
 #endif

@@ -116,6 +116,7 @@ static struct weir_pool *make(struct weir__runtime *runtime, const char *name,
     weir__job_queue_init(&pool->jobs, &shares, options->slow_threads_max);
     weir__list_init(&pool->link);
     weir__list_init(&pool->idle);
+    weir__list_init(&pool->busy);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->all_ended, NULL);
     return pool;

@@ -27,7 +27,7 @@
 enum {
     NS_PER_SECOND = 1000000000,
     RETRY_NS = 10000000, /* a thread that could not be had is asked for again after so long */
-    LATE_NS = 50000,     /* a thread that has been coming for longer is not waited for */
+    LATE_NS = 200000,    /* a thread that has been coming for longer is not waited for */
     NAME_COUNT = 100000, /* "weir-pool-" has room for five digits */
 };
 
@@ -35,7 +35,7 @@ enum {
 enum { AWAKE, ASLEEP, WOKEN };
 
 struct weir__pool_thread {
-    struct weir__list link; /* in weir__pool.idle, under its mutex */
+    struct weir__list link; /* in weir_pool.idle or busy, under its mutex; else at itself */
     struct weir_pool *pool;
     pthread_t handle;
     unsigned number;
@@ -43,8 +43,9 @@ struct weir__pool_thread {
     bool ended;                         /* its own */
     bool is_last;                       /* its own: of a pool that was left to it */
     atomic_uint word;                   /* see above */
-    long doze_count;                    /* its own: how often it slept as it had no job */
-    long sleep_count;                   /* its own: other sleeps, when that was last asked */
+    int64_t began_ns;                   /* under the mutex: when it took its job */
+    bool curious;                       /* its own: whether the next job sleeps matters */
+    enum weir__growth_sleep sleep;      /* its own: whether the last job did */
     int64_t idle_end_ns;                /* its own: when it ends if it is still idle */
     struct weir__pool_thread *previous; /* its own: the one that ended before it, to be joined */
 };
@@ -67,21 +68,36 @@ static void wake(struct weir__pool_thread *thread)
     weir__exempt_shut();
 }
 
+/* Under the mutex: how many threads work, those that are stuck aside, up to one more than can at
+ * once; and come, if they are not late. */
+static unsigned count_working(const struct weir_pool *pool, int64_t now_ns)
+{
+    unsigned count = now_ns - pool->called_ns < LATE_NS ? pool->coming_count : 0;
+    unsigned most = count + pool->growth.parallel + 1;
+
+    for (const struct weir__list *link = pool->busy.prev; link != &pool->busy && count < most;
+         link = link->prev, count++) {
+        const struct weir__pool_thread *thread =
+            WEIR_CONTAINER_OF(link, const struct weir__pool_thread, link);
+
+        if (now_ns - thread->began_ns >= pool->growth.after_ns)
+            break; /* and all before it */
+    }
+    return count;
+}
+
 /* Under the mutex: whether a thread more is wanted, see growth.h. One on its way is waited for: it
  * looks itself when it is there. */
 static enum weir__growth_answer ask(const struct weir_pool *pool, int64_t now_ns)
 {
-    const struct weir__growth_look look = {
-        .ready_count = weir__job_queue_ready(&pool->jobs),
-        .active_count = pool->stats.threads_busy + pool->coming_count,
-        .oldest_ns = weir__job_queue_oldest(&pool->jobs),
-        .now_ns = now_ns,
-    };
+    struct weir__growth_look look = { .ready_count = weir__job_queue_ready(&pool->jobs) };
 
     if (look.ready_count <= pool->coming_count)
         return WEIR__GROWTH_NONE;
     if (pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS)
         return WEIR__GROWTH_NONE;
+    look.working_count = count_working(pool, now_ns);
+    look.waited_ns = now_ns - weir__job_queue_oldest(&pool->jobs);
     return weir__growth_ask(&pool->growth, &look);
 }
 
@@ -112,17 +128,13 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
 
 int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns)
 {
-    int64_t since_ns, look_ns;
+    size_t ready_count = weir__job_queue_ready(&pool->jobs);
 
-    if (weir__job_queue_ready(&pool->jobs) <= pool->coming_count)
+    if (ready_count == 0)
         return INT64_MAX;
-    if (weir__list_empty(&pool->idle) && pool->stats.threads == pool->threads_max)
-        return INT64_MAX;
-    since_ns = weir__job_queue_oldest(&pool->jobs);
-    if (since_ns < pool->growth.taken_ns)
-        since_ns = pool->growth.taken_ns;
-    look_ns = weir__clock_add(since_ns, pool->growth.after_ns);
-    return look_ns > now_ns ? look_ns : weir__clock_add(now_ns, LATE_NS);
+    if (ready_count <= pool->coming_count && pool->stats.threads_busy < pool->growth.parallel)
+        return INT64_MAX; /* those who come will take them */
+    return weir__clock_add(now_ns, pool->growth.after_ns > 0 ? pool->growth.after_ns : LATE_NS);
 }
 
 /* How often the thread has slept in the kernel since it began. */
@@ -131,18 +143,6 @@ static long count_sleeps(void)
     struct rusage usage;
 
     return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
-}
-
-/* Whether a job that ran for so long has slept: asked only where it matters, as it costs a system
- * call. */
-static bool has_slept(struct weir__pool_thread *self, int64_t run_ns)
-{
-    long before = self->sleep_count;
-
-    if (run_ns < WEIR__GROWTH_WAKE_NS)
-        return false;
-    self->sleep_count = count_sleeps() - self->doze_count;
-    return self->sleep_count > before;
 }
 
 static bool is_woken(struct weir__pool_thread *self)
@@ -165,9 +165,8 @@ static bool doze(struct weir__pool_thread *self)
     atomic_compare_exchange_strong_explicit(&self->word, &awake, ASLEEP, memory_order_relaxed,
                                             memory_order_relaxed);
     while (!is_woken(self)) {
-        if (syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
-                    end_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY) == 0)
-            self->doze_count++;
+        syscall(SYS_futex, &self->word, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
+                end_ns == INT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
         if (end_ns != INT64_MAX && !is_woken(self) && weir__clock_now() >= end_ns)
             return false;
     }
@@ -234,11 +233,16 @@ static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
     weir__list_append(&pool->idle, &self->link);
 }
 
-/* Under the mutex: the job whose turn it is, or NULL. */
-static struct weir__job *take(struct weir_pool *pool, int64_t now_ns)
+/* Under the mutex: the job whose turn it is, or NULL when there is none, or enough others work. */
+static struct weir__job *take(struct weir__pool_thread *self, int64_t now_ns)
 {
-    struct weir__job *job = weir__job_queue_take(&pool->jobs);
+    struct weir_pool *pool = self->pool;
+    struct weir__job *job;
 
+    if (pool->jobs.count == 0 ||
+        weir__growth_is_crowd(&pool->growth, count_working(pool, now_ns) + 1))
+        return NULL;
+    job = weir__job_queue_take(&pool->jobs);
     if (!job)
         return NULL;
     job->started_ns = now_ns;
@@ -246,21 +250,25 @@ static struct weir__job *take(struct weir_pool *pool, int64_t now_ns)
         job->state = WEIR__JOB_DONE;
         job->code = -ETIME;
     }
-    pool->growth.taken_ns = now_ns;
+    self->began_ns = now_ns;
+    weir__list_append(&pool->busy, &self->link);
     pool->stats.threads_busy++;
     return job;
 }
 
 /* Under the mutex: the job is over. */
-static void finish(struct weir_pool *pool, struct weir__job *job, int64_t now_ns, bool slept)
+static void finish(struct weir__pool_thread *self, struct weir__job *job, int64_t now_ns)
 {
+    struct weir_pool *pool = self->pool;
+
+    weir__list_unlink(&self->link);
     job->state = WEIR__JOB_DONE;
     pool->stats.threads_busy--;
     pool->stats.abandoned_now -= job->abandoned;
     weir__job_queue_end(&pool->jobs, job);
     weir__pool_count_run(pool, job, now_ns);
     if (job->code >= 0)
-        weir__growth_note(&pool->growth, now_ns - job->started_ns, slept);
+        weir__growth_note(&pool->growth, now_ns - job->started_ns, self->sleep);
 }
 
 /* Under the mutex: the thread was woken or started, and is here. */
@@ -302,7 +310,6 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
 {
     struct weir_pool *pool = self->pool;
     int64_t now_ns = weir__clock_now();
-    bool slept = done && has_slept(self, now_ns - done->started_ns);
     struct weir__pool_help help;
     struct weir__job *job;
 
@@ -310,10 +317,11 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     if (self->coming)
         arrive(self);
     if (done)
-        finish(pool, done, now_ns, slept);
-    job = take(pool, now_ns);
+        finish(self, done, now_ns);
+    job = take(self, now_ns);
     if (!job)
         go_idle(self, now_ns);
+    self->curious = weir__growth_is_curious(&pool->growth, pool->jobs.count);
     help = weir__pool_find_help(pool, now_ns);
     pthread_mutex_unlock(&pool->mutex);
     if (done)
@@ -322,12 +330,19 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     return job;
 }
 
-static void run(struct weir__job *job)
+static void run(struct weir__pool_thread *self, struct weir__job *job)
 {
+    bool curious = self->curious;
+    long before;
+
+    self->sleep = WEIR__GROWTH_UNASKED;
     if (job->state == WEIR__JOB_DONE)
         return;
     weir__inherited_replace(&weir__inherited_of_thread, job->inherited);
+    before = curious ? count_sleeps() : 0;
     job->result = job->fn(job->arg);
+    if (curious)
+        self->sleep = count_sleeps() == before ? WEIR__GROWTH_AWAKE : WEIR__GROWTH_SLEPT;
     weir__inherited_replace(&weir__inherited_of_thread, &weir__inherited_nothing);
 }
 
@@ -350,11 +365,10 @@ static void *work(void *arg)
     pthread_setname_np(self->handle, name);
     if (self->pool->has_cpus)
         pthread_setaffinity_np(self->handle, sizeof self->pool->cpus, &self->pool->cpus);
-    self->sleep_count = count_sleeps();
     while (!self->ended) {
         job = next_job(self, job);
         if (job)
-            run(job);
+            run(self, job);
         else if (!self->ended)
             rest(self);
     }

@@ -41,7 +41,7 @@
 #include <stdatomic.h>
 
 /* A thread more costs about as much to start as half of that (README). */
-enum { WEIR__POOL_GROW_AFTER_NS = 50000 };
+enum { WEIR__POOL_GROW_AFTER_NS = 200000 };
 
 struct weir__runtime;
 struct weir__pool_thread;
@@ -72,6 +72,7 @@ struct weir_pool {
     struct weir__job_queue jobs;
     struct weir__growth growth;
     struct weir__list idle; /* weir__pool_thread.link; the last one slept least */
+    struct weir__list busy; /* the same, of those that have a job; the last one began last */
     unsigned coming_count;  /* woken or started, and not yet at the mutex */
     int64_t called_ns;      /* when the last of them was */
     int64_t retry_ns;       /* no thread is started before */
@@ -105,7 +106,7 @@ void weir__pool_free(struct weir_pool *pool);
 struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns);
 
 /* Under the mutex: when to ask for help again, if nothing happens meanwhile; INT64_MAX when no job
- * waits, or none can be helped. */
+ * waits, or threads come for all. */
 int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns);
 
 /* Outside of the mutex. */

@@ -84,6 +84,7 @@ static int put_handler(int number)
     sigfillset(&action.sa_mask);
     sigdelset(&action.sa_mask, SIGSEGV);
     sigdelset(&action.sa_mask, SIGBUS);
+    sigdelset(&action.sa_mask, SIGSYS); /* check_trap.c stops its end by it */
     if (sigaction(number, NULL, &action_before) != 0)
         return -errno;
     if (is_ours(&action_before)) /* it was left behind somebody else's, who has gone */

@@ -2,6 +2,7 @@
 /* The bound of a scope: who waits for a place, who gets it, who is refused, and what is counted. */
 #include "support/support.h"
 
+#include <weir/queue.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/task.h>
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -89,6 +91,28 @@ static void add_guests(int count)
     }
 }
 
+/* The scope as weir_queue_walk shows it. */
+static struct weir_queue_stats seen;
+
+static void see_queue(const struct weir_queue_stats *queue, void *context)
+{
+    (void)context;
+    if (strcmp(queue->name, "bounded") == 0 && strcmp(queue->owner, "scope") == 0)
+        seen = *queue;
+}
+
+static void check_queue(const struct weir_scope_stats *stats)
+{
+    CHECK(weir_queue_walk(see_queue, NULL) > 0);
+    CHECK_EQUAL(seen.limit, LIMIT);
+    CHECK_EQUAL(seen.now_max, LIMIT);
+    CHECK_EQUAL(seen.waiting_max, GUESTS);
+    CHECK_EQUAL(seen.waited_count, stats->spawns_waited);
+    CHECK_EQUAL(seen.wait_ns, stats->wait_ns);
+    CHECK_EQUAL(seen.refused_count, 1);
+    CHECK_EQUAL(seen.expired_count, 1);
+}
+
 static int take_turns(void *arg)
 {
     struct weir_scope_stats stats;
@@ -113,8 +137,14 @@ static int take_turns(void *arg)
     CHECK_EQUAL(stats.spawns_refused, 1);
     CHECK_EQUAL(stats.spawns_waited, GUESTS + 1);
     CHECK_EQUAL(stats.spawns_expired, 1);
-    CHECK(stats.wait_ns > 0);
+    CHECK(stats.wait_ns >= stats.wait_max_ns);
+    CHECK(stats.wait_max_ns > 0);
+    CHECK_EQUAL(stats.waiting_max, GUESTS);
+    check_queue(&stats);
     CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    seen.limit = 0;
+    CHECK(weir_queue_walk(see_queue, NULL) > 0);
+    CHECK_EQUAL(seen.limit, 0); /* it is gone */
     return 0;
 }
 

@@ -98,6 +98,27 @@ CASE(detach_is_bounded, EVERYWHERE, 0)
     weir_chan_release(errand.gate);
 }
 
+static int see_deadline(void *arg)
+{
+    struct errand *errand = arg;
+
+    errand->deadline_ns = weir_deadline_ns();
+    return 0;
+}
+
+/* Not the caller's deadline, but that of the scope. */
+CASE(detached_lives_under_the_scope_it_goes_into, ALONE, 0)
+{
+    struct errand errand = { .scope = make_scope("errands", LIMIT) };
+    int64_t deadline_ns = weir_in_seconds(1000);
+
+    (void)scene;
+    CHECK_SAME(weir_scope_set_deadline(errand.scope, deadline_ns), 0);
+    CHECK_SAME(weir_detach(errand.scope, see_deadline, &errand, NULL), 0);
+    CHECK_SAME(weir_scope_join(errand.scope, WEIR_FOREVER), 0);
+    CHECK_SAME(errand.deadline_ns, deadline_ns);
+}
+
 CASE(detach_wants_a_name_and_a_bound, ALONE, 0)
 {
     struct weir_scope *nameless = make_scope(NULL, LIMIT), *boundless = make_scope("errands", 0);
@@ -118,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(detached_keeps_the_trace_but_not_deadline_and_cancel),
         cmocka_unit_test(detach_is_bounded),
+        cmocka_unit_test(detached_lives_under_the_scope_it_goes_into),
         cmocka_unit_test(detach_wants_a_name_and_a_bound),
     };
 

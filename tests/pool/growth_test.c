@@ -15,30 +15,29 @@
 
 enum { CPUS = 4, LEARNED = 100, CALL_COUNT = 8 };
 
-/* After many jobs that ran for so long; the last one was taken now, which is at 1 s. */
+/* After many jobs that ran for so long. */
 static struct weir__growth learn(int64_t run_ns, bool slept)
 {
-    struct weir__growth growth = { .parallel = CPUS, .after_ns = 50 * US, .taken_ns = 1000 * MS };
+    struct weir__growth growth = { .parallel = CPUS, .after_ns = 50 * US };
 
     for (int i = 0; i < LEARNED; i++)
-        weir__growth_note(&growth, run_ns, slept);
+        weir__growth_note(&growth, run_ns, slept ? WEIR__GROWTH_SLEPT : WEIR__GROWTH_AWAKE);
     return growth;
 }
 
 static enum weir__growth_answer ask(const struct weir__growth *growth, size_t ready_count,
-                                    unsigned active_count, int64_t waited_ns)
+                                    unsigned working_count, int64_t waited_ns)
 {
     const struct weir__growth_look look = {
         .ready_count = ready_count,
-        .active_count = active_count,
-        .oldest_ns = 1000 * MS - waited_ns,
-        .now_ns = 1000 * MS,
+        .working_count = working_count,
+        .waited_ns = waited_ns,
     };
 
     return weir__growth_ask(growth, &look);
 }
 
-static void test_the_first_job_always_gets_a_thread(void **state)
+static void test_where_nobody_works_a_job_gets_a_thread(void **state)
 {
     struct weir__growth growth = learn(1 * US, false);
 
@@ -54,8 +53,10 @@ static void test_short_jobs_wait_for_who_works(void **state)
 
     (void)state;
     assert_int_equal(ask(&growth, 10, 1, 0), WEIR__GROWTH_NONE);
+    assert_int_equal(ask(&growth, 10, 1, 60 * US), WEIR__GROWTH_NONE);
     assert_int_equal(ask(&growth, 64, 1, 0), WEIR__GROWTH_IDLE); /* 64 us of work */
-    assert_int_equal(ask(&growth, 64, 4, 0), WEIR__GROWTH_NONE);
+    assert_int_equal(ask(&growth, 64, 1, 60 * US), WEIR__GROWTH_NEW);
+    assert_int_equal(ask(&growth, 64, 4, 60 * US), WEIR__GROWTH_NONE);
 }
 
 static void test_what_computes_needs_no_more_threads_than_cpus(void **state)
@@ -65,8 +66,9 @@ static void test_what_computes_needs_no_more_threads_than_cpus(void **state)
     (void)state;
     assert_int_equal(ask(&growth, 1, CPUS - 1, 0), WEIR__GROWTH_IDLE);
     assert_int_equal(ask(&growth, 1, CPUS - 1, 50 * US), WEIR__GROWTH_NEW);
-    assert_int_equal(ask(&growth, 1000, CPUS, 0), WEIR__GROWTH_NONE);
     assert_int_equal(ask(&growth, 1000, CPUS, 50 * US), WEIR__GROWTH_NONE);
+    assert_false(weir__growth_is_crowd(&growth, CPUS));
+    assert_true(weir__growth_is_crowd(&growth, CPUS + 1));
 }
 
 static void test_what_sleeps_needs_a_thread_each(void **state)
@@ -74,20 +76,10 @@ static void test_what_sleeps_needs_a_thread_each(void **state)
     struct weir__growth growth = learn(100 * US, true);
 
     (void)state;
-    assert_int_equal(ask(&growth, 10, 40, 0), WEIR__GROWTH_IDLE);
-    assert_int_equal(ask(&growth, 10, 40, 49 * US), WEIR__GROWTH_IDLE);
-    assert_int_equal(ask(&growth, 10, 40, 50 * US), WEIR__GROWTH_NEW);
-}
-
-static void test_when_nothing_begins_all_must_be_stuck(void **state)
-{
-    struct weir__growth growth = learn(1 * US, false);
-
-    (void)state;
-    growth.taken_ns -= 49 * US;
-    assert_int_equal(ask(&growth, 1, 40, 60 * US), WEIR__GROWTH_NONE);
-    growth.taken_ns -= 1 * US;
-    assert_int_equal(ask(&growth, 1, 40, 60 * US), WEIR__GROWTH_NEW);
+    assert_int_equal(ask(&growth, 10, CPUS + 1, 0), WEIR__GROWTH_IDLE);
+    assert_int_equal(ask(&growth, 10, CPUS + 1, 49 * US), WEIR__GROWTH_IDLE);
+    assert_int_equal(ask(&growth, 10, CPUS + 1, 50 * US), WEIR__GROWTH_NEW);
+    assert_false(weir__growth_is_crowd(&growth, CPUS + 1));
 }
 
 static void test_some_jobs_change_the_mind(void **state)
@@ -96,7 +88,7 @@ static void test_some_jobs_change_the_mind(void **state)
 
     (void)state;
     for (int i = 0; i < 64; i++)
-        weir__growth_note(&growth, 4 * US, false);
+        weir__growth_note(&growth, 4 * US, WEIR__GROWTH_UNASKED);
     assert_int_equal(ask(&growth, 2, CPUS, 0), WEIR__GROWTH_NONE);
     assert_int_equal(ask(&growth, 64, CPUS, 60 * US), WEIR__GROWTH_NONE);
 }
@@ -279,11 +271,10 @@ static void case_175_blocking_work_stops_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_first_job_always_gets_a_thread),
+        cmocka_unit_test(test_where_nobody_works_a_job_gets_a_thread),
         cmocka_unit_test(test_short_jobs_wait_for_who_works),
         cmocka_unit_test(test_what_computes_needs_no_more_threads_than_cpus),
         cmocka_unit_test(test_what_sleeps_needs_a_thread_each),
-        cmocka_unit_test(test_when_nothing_begins_all_must_be_stuck),
         cmocka_unit_test(test_some_jobs_change_the_mind),
         cmocka_unit_test(test_who_waits_behind_stuck_jobs_gets_a_thread),
         cmocka_unit_test(test_a_thread_is_started_only_when_a_job_has_waited),

@@ -184,6 +184,35 @@ static void test_a_blocked_call_can_be_interrupted(void **state)
     assert_int_equal(count_of(&notes, "read"), 1);
 }
 
+static void on_stall(void *context, const struct weir_stall *stall)
+{
+    (void)context;
+    (void)stall;
+    atomic_store(&handled, 1);
+}
+
+/* The stall detector's signal comes, and its end is stopped as others are. */
+static int compute_until_probed(void *arg)
+{
+    while (!atomic_load(&handled))
+        ;
+    block_here(0);
+    return arg != NULL;
+}
+
+static void test_a_stalled_task_is_probed(void **state)
+{
+    struct weir_options options = checked_options(&notes);
+
+    (void)state;
+    need_traps();
+    atomic_store(&handled, 0);
+    options.stall_limit_ns = 1000000;
+    options.on_stall = on_stall;
+    assert_int_equal(test_run(compute_until_probed, NULL, &options), 0);
+    assert_int_equal(notes.count, 1);
+}
+
 /* --- Who else has SIGSYS ---------------------------------------------------------------------- */
 
 static void on_sigsys(int number, siginfo_t *info, void *context)
@@ -522,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_a_task_may_install_handlers),
         cmocka_unit_test(test_masks_are_changed_but_for_sigsys),
         cmocka_unit_test(test_a_blocked_call_can_be_interrupted),
+        cmocka_unit_test(test_a_stalled_task_is_probed),
         cmocka_unit_test(test_sigsys_of_others_is_theirs),
         cmocka_unit_test(test_a_task_that_takes_sigsys_is_next_in_line),
         cmocka_unit_test(test_threads_of_a_task_are_not_checked),
