@@ -14,6 +14,7 @@
 #include "jobs.h"
 #include "log.h"
 #include "machine.h"
+#include "overload.h"
 #include "parked.h"
 #include "proxy.h"
 #include "raw_peer.h"
@@ -99,6 +100,19 @@ static const struct contender log_append[] = {
     { "weir", .log = weir_log, WEIR_ON_ALL_CPUS },
     { "threads", .log = threads_log, .unbound = true },
     { "libuv", .log = uv_peer_log, .why_not = uv_peer_why_not, .unbound = true },
+    { .name = NULL },
+};
+
+static const struct contender overload_echo[] = {
+    { "weir", .overload = weir_overload, .why_not = weir_peer_why_not },
+    { "weir-adaptive", .overload = weir_adaptive_overload, .why_not = weir_peer_why_not },
+    { "libuv", .overload = uv_peer_overload, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender overload_file[] = {
+    { "weir", .overload = weir_overload, WEIR_ON_ALL_CPUS },
+    { "libuv", .overload = uv_peer_overload, .why_not = uv_peer_why_not },
     { .name = NULL },
 };
 
@@ -380,6 +394,22 @@ const struct bench benches[] = {
     { "proxy-64", "64 B there and 64 B back through a proxy, 32 connections", &proxy_family, proxy,
       32, PROXY_REQUESTS },
     { "dial-storm", "10 000 connects, 256 at once", &dial_family, dial, DIAL_AT_ONCE, 0 },
+    { "overload-echo-0.5", "an echo server offered half of what it can do", &overload_family,
+      overload_echo, 5, OVERLOAD_ECHO },
+    { "overload-echo-1", "an echo server offered just what it can do", &overload_family,
+      overload_echo, 10, OVERLOAD_ECHO },
+    { "overload-echo-2", "an echo server offered twice what it can do", &overload_family,
+      overload_echo, 20, OVERLOAD_ECHO },
+    { "overload-echo-10", "an echo server offered ten times what it can do", &overload_family,
+      overload_echo, 100, OVERLOAD_ECHO },
+    { "overload-file-0.5", "a file server offered half of what it can do", &overload_family,
+      overload_file, 5, OVERLOAD_FILE },
+    { "overload-file-1", "a file server offered just what it can do", &overload_family,
+      overload_file, 10, OVERLOAD_FILE },
+    { "overload-file-2", "a file server offered twice what it can do", &overload_family,
+      overload_file, 20, OVERLOAD_FILE },
+    { "overload-file-10", "a file server offered ten times what it can do", &overload_family,
+      overload_file, 100, OVERLOAD_FILE },
     { "idle-100k", "memory of a silent connection, 100 000 of them", &idle_family, idle, 100000,
       0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,

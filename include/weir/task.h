@@ -85,7 +85,8 @@ WEIR_API void weir_task_release(struct weir_task *task) WEIR_ANY_THREAD;
 
 /*
  * Asks the task to end: the call it is parked in, and every later one that could park, fails with
- * -ECANCELED, except release calls. Returns 0, or WEIR_ALREADY.
+ * -ECANCELED, except release calls. The scopes that it has created are cancelled with it
+ * (weir/scope.h). Returns 0, or WEIR_ALREADY.
  */
 WEIR_API int weir_task_cancel(struct weir_task *task) WEIR_ANY_THREAD;
 

@@ -4,6 +4,8 @@
 
 #include "base/memory.h"
 
+#include <stdarg.h>
+
 enum {
     LINES_MAX = 32, /* of tasks that are told of */
     TEXT_BYTES = (LINES_MAX + 4) * WEIR__SIGHTING_LINE_BYTES,

@@ -8,6 +8,7 @@
 
 #include <weir/chan.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,9 +25,11 @@ bool weir__growth_is_off(const struct weir_options *options)
     return options->growth_limit_ns < 0 && options->drop_limit_ns < 0;
 }
 
-void weir__growth_init(struct weir__growth *growth)
+int weir__growth_init(struct weir__growth *growth, unsigned loop_count)
 {
     growth->growing_index = -1;
+    growth->loops = weir__memory_zalloc(NULL, loop_count * sizeof *growth->loops);
+    return growth->loops ? 0 : -ENOMEM;
 }
 
 void weir__growth_term(struct weir__growth *growth)
@@ -73,11 +76,8 @@ static bool look_at_loop(const struct weir__watchdog *dog, unsigned index, int64
 static void look_at_loops(struct weir__watchdog *dog, int64_t then_ns)
 {
     struct weir__growth *growth = &dog->growth;
-    unsigned count = dog->runtime->loop_count;
 
-    if (!growth->loops)
-        growth->loops = weir__memory_zalloc(NULL, count * sizeof *growth->loops);
-    for (unsigned i = 0; growth->loops && i < count; i++)
+    for (unsigned i = 0; i < dog->runtime->loop_count; i++)
         if (look_at_loop(dog, i, then_ns))
             growth->growing_index = (int)i;
 }
@@ -243,6 +243,9 @@ int64_t weir__growth_tick(struct weir__watchdog *dog, int64_t now_ns)
         look_at_loops(dog, then_ns);
     if (is_due(&growth->next_drops_ns, options->drop_limit_ns, now_ns, &then_ns))
         look_at_chans(dog, then_ns, now_ns);
-    return growth->next_tasks_ns < growth->next_drops_ns ? growth->next_tasks_ns
-                                                         : growth->next_drops_ns;
+    /* No task is started while no loop runs. */
+    if (now_ns - dog->moved_ns > options->growth_limit_ns ||
+        growth->next_drops_ns < growth->next_tasks_ns)
+        return growth->next_drops_ns;
+    return growth->next_tasks_ns;
 }

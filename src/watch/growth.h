@@ -35,7 +35,7 @@ struct weir__dropping {
 
 struct weir__growth {
     int64_t next_tasks_ns, next_drops_ns;
-    struct weir__streak *loops; /* NULL: none yet */
+    struct weir__streak *loops;
     struct weir__dropping chans[WEIR__GROWTH_CHANS];
     int growing_index; /* of the loop of which the next look takes a sample; -1: none */
 };
@@ -43,7 +43,8 @@ struct weir__growth {
 /* Whether the options switch both off. */
 bool weir__growth_is_off(const struct weir_options *options);
 
-void weir__growth_init(struct weir__growth *growth);
+/* 0 or -ENOMEM. */
+int weir__growth_init(struct weir__growth *growth, unsigned loop_count);
 void weir__growth_term(struct weir__growth *growth);
 
 /* Looks, if it is time; returns when it is next. */

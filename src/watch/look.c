@@ -140,7 +140,7 @@ static void note(struct weir__survey_part *part, struct weir_task *task,
 static void look_at(struct weir__survey_part *part, struct weir_task *task)
 {
     weir__chan_look_begin();
-    note(part, task, part->survey->context);
+    note(part, task, (const void *)part->survey->context);
     weir__chan_look_end();
 }
 

@@ -34,6 +34,8 @@ enum weir__survey_piles {
     WEIR__SURVEY_PILES,
 };
 
+enum { WEIR__SURVEY_CONTEXT_BYTES = 256 };
+
 struct weir__survey;
 
 /* One loop's part. Its own thread's, until it has answered. */
@@ -57,7 +59,7 @@ struct weir__survey_view {
     size_t record_bytes[WEIR__SURVEY_PILES];
     /* On the task's home loop; may not park. */
     void (*task)(struct weir__survey_part *part, struct weir_task *task);
-    const void *context; /* copied, `context_bytes` of it */
+    const void *context; /* copied, `context_bytes` of it, at most WEIR__SURVEY_CONTEXT_BYTES */
     size_t context_bytes;
 };
 
@@ -71,7 +73,7 @@ struct weir__survey {
     bool given_up;
     unsigned holders; /* the asker, and one for all parts */
     /* Constant. */
-    void *context;
+    _Alignas(16) char context[WEIR__SURVEY_CONTEXT_BYTES];
     unsigned part_count;
     struct weir__survey_part parts[];
 };
@@ -95,6 +97,10 @@ int weir__survey_start(struct weir__watch *watch, const struct weir__survey_view
                        struct weir__survey **survey);
 bool weir__survey_is_answered(struct weir__survey *survey);
 void weir__survey_stop(struct weir__survey *survey);
+
+/* The survey that a watch keeps ready. 0 or -ENOMEM. */
+int weir__survey_create_spare(struct weir__watch *watch);
+void weir__survey_destroy_spare(struct weir__watch *watch);
 
 /* One more record, zeroed; NULL without memory. On the part's loop. */
 void *weir__survey_note(struct weir__survey_part *part, enum weir__survey_piles pile);

@@ -9,8 +9,9 @@
  *      `---- all have answered: judged, told ------------|
  *      `---- not within a second: given up --------------'
  *
- * While nothing has run for longer than twice the longest limit, no loop is asked: what there was
- * to be found was found.
+ * Due: while tasks run, a while after the last look. When none has run since, all that changes is
+ * how long they are parked: then as soon as that passes a limit, and after the longest one never,
+ * until a loop wakes up.
  */
 #ifndef WEIR_WATCH_WATCHDOG_H
 #define WEIR_WATCH_WATCHDOG_H
@@ -25,17 +26,21 @@ struct weir__told {
     unsigned found; /* WEIR__LOOK_*, one of them */
 };
 
-enum { WEIR__TOLD_MAX = 1024 };
+enum { WEIR__TOLD_MAX = 1024, WEIR__WATCHDOG_LIMITS = 5 };
 
 struct weir__watchdog {
     struct weir__runtime *runtime;
-    struct weir__survey *survey; /* LOOKING; else NULL */
-    int64_t next_ns;             /* the next look */
-    int64_t started_ns;          /* the look that is under way */
-    int64_t period_ns;           /* between two looks */
-    int64_t quiet_ns;            /* after so long without a switch there is nothing to be found */
-    uint64_t switches;
-    int64_t moved_ns; /* when a switch was last seen */
+    struct weir__survey *survey;              /* LOOKING; else NULL */
+    int64_t next_ns;                          /* the next look */
+    int64_t started_ns;                       /* the look that is under way */
+    int64_t period_ns;                        /* between two looks */
+    int64_t limits_ns[WEIR__WATCHDOG_LIMITS]; /* those that looks are for */
+    size_t limit_count;
+    uint64_t switches;       /* of all loops */
+    int64_t moved_ns;        /* when they were last seen to have changed */
+    uint64_t look_switches;  /* as they were when the last look began */
+    bool is_suspicious;      /* one look more, whatever happens */
+    atomic_bool is_restless; /* for tests: looks although nothing has happened */
     struct weir__marks marks;
     struct weir__look look;
     struct weir__growth growth;
@@ -53,7 +58,8 @@ bool weir__watchdog_is_off(const struct weir__runtime *runtime);
 int weir__watchdog_create(struct weir__runtime *runtime);
 void weir__watchdog_destroy(struct weir__runtime *runtime);
 
-/* Always on one thread, while the loops run; returns when to call again, INT64_MAX for never. */
+/* Always on one thread. Returns when to call again at the latest; INT64_MAX: when a loop has woken
+ * up. Never waits; nothing is done before the watch is started and after it is stopped. */
 int64_t weir__watchdog_tick(struct weir__runtime *runtime, int64_t now_ns);
 
 /* On that thread: the last tick was the last. */

@@ -3,7 +3,6 @@
 #ifndef WEIR_TESTS_WATCH_WATCHED_H
 #define WEIR_TESTS_WATCH_WATCHED_H
 
-#include "base/thread.h"
 #include "watch/fixture.h"
 #include "watch/watchdog.h"
 
@@ -25,11 +24,11 @@ static inline void hear_deadlock(void *context, const struct weir_deadlock *dead
     watched->last = *deadlock;
     for (size_t i = 0; i < deadlock->line_count; i++)
         CHECK(strstr(deadlock->text, deadlock->lines[i]) != NULL);
+    atomic_fetch_add(&watched->deadlock_count, 1);
     if (watched->rescue)
         weir_scope_cancel(watched->rescue);
     if (watched->rescued)
         weir_chan_close(watched->rescued, 0);
-    atomic_fetch_add(&watched->deadlock_count, 1);
 }
 
 static inline void hear_warning(void *context, const struct weir_warning *warning)
@@ -46,6 +45,7 @@ static inline struct weir_options watch_options(struct watched *watched)
 {
     return (struct weir_options){
         .loop_count = 2,
+        .stall_limit_ns = -1,
         .deadlock_limit_ns = 2 * MS,
         .mutex_limit_ns = -1,
         .drain_limit_ns = -1,
@@ -63,42 +63,6 @@ static inline uint64_t read_counter(enum weir_counter counter)
 
     CHECK(weir_stats_read(counters, WEIR_COUNTER_COUNT) > 0);
     return counters[counter];
-}
-
-/* The thread that looks. */
-struct ticker {
-    pthread_t thread;
-    struct weir__runtime *runtime;
-    atomic_bool over;
-    weir_task_fn *body;
-};
-
-static inline void *tick_on(void *arg)
-{
-    struct ticker *ticker = arg;
-
-    while (!atomic_load(&ticker->over)) {
-        int64_t next_ns = weir__watchdog_tick(ticker->runtime, weir_now_ns());
-        int64_t wait_ns = next_ns - weir_now_ns();
-
-        if (wait_ns > 0)
-            usleep(wait_ns > 1000000 ? 1000 : (unsigned)(wait_ns / 1000));
-    }
-    weir__watchdog_leave(ticker->runtime);
-    return NULL;
-}
-
-static inline int ticked_root(void *arg)
-{
-    struct ticker *ticker = arg;
-    int result;
-
-    ticker->runtime = weir__loop_current->runtime;
-    CHECK_SAME(weir__thread_create(&ticker->thread, tick_on, ticker), 0);
-    result = ticker->body(NULL);
-    atomic_store(&ticker->over, true);
-    pthread_join(ticker->thread, NULL);
-    return result;
 }
 
 /* Waits until so many looks more have been taken. */
@@ -120,8 +84,7 @@ static inline void play(weir_task_fn *body, void (*change)(struct weir_options *
     options = watch_options(&watched);
     if (change)
         change(&options);
-    struct ticker ticker = { .body = body };
-    assert_int_equal(test_run(ticked_root, &ticker, &options), 0);
+    assert_int_equal(test_run(body, NULL, &options), 0);
 }
 
 static inline void note_users(struct weir_options *options)
