@@ -2,6 +2,8 @@
 /* A computation without a pause. Repaired: on the CPU pool. */
 #include "gallery.h"
 
+const char gallery_awaits[] = "is hogged";
+
 __attribute__((noinline)) static unsigned mix(unsigned value)
 {
     for (int i = 0; i < 1000; i++)
@@ -14,7 +16,7 @@ int wrong(void *arg)
     unsigned value = 1;
 
     (void)arg;
-    while (!gallery_is_reported("held"))
+    while (!gallery_is_reported())
         value = mix(value);
     return value == 0;
 }

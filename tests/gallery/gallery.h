@@ -15,13 +15,16 @@ int repaired(void *arg);
 /* What each program sets beside the detectors, which gallery.c turns on. */
 void gallery_options(struct weir_options *options);
 
-/* Whether something with these words was reported. Any thread. */
-bool gallery_is_reported(const char *words);
+/* The words of the report that lets the wrong one go on; by default any. */
+extern const char gallery_awaits[];
 
-/* A descriptor that has a byte to read once something was reported. */
+/* Whether that was reported. Any thread. */
+bool gallery_is_reported(void);
+
+/* A descriptor that has a byte to read once that was reported. */
 int gallery_descriptor(void);
 
-/* Parks until something was reported. */
+/* Parks until that was reported. */
 int gallery_await(void);
 
 /* Notes that something was reported, and prints it. Any thread. */

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+const char gallery_awaits[] = "all 2 loops";
+
 void gallery_options(struct weir_options *options)
 {
     options->loop_count = 2;

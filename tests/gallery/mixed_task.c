@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const char gallery_awaits[] = "is hogged";
+
 static unsigned parse(const char *text)
 {
     unsigned sum = 0;
@@ -27,7 +29,7 @@ int wrong(void *arg)
     if (!file || !fgets(line, sizeof line, file))
         return -1;
     fclose(file);
-    while (!gallery_is_reported("held")) /* much to parse */
+    while (!gallery_is_reported()) /* much to parse */
         sum += parse(line);
     return read(gallery_descriptor(), &byte, 1) == 1 ? (int)(sum & 0) : -1;
 }

@@ -23,7 +23,7 @@ int wrong(void *arg)
     if (weir_chan_create(&ends, 0, 0, NULL) < 0 ||
         weir_scope_create(&scope, WEIR_SCOPE_SUPERVISE, &named) < 0)
         return -1;
-    for (int i = 0; i < MANY && error >= 0 && !gallery_is_reported("weir:"); i++) {
+    for (int i = 0; i < MANY && error >= 0 && !gallery_is_reported(); i++) {
         error = weir_spawn(scope, work, ends, NULL);
         if (error >= 0 && i % LIMIT == 0)
             error = weir_sleep(weir_in_us(100)); /* requests arrive */
