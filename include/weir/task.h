@@ -110,7 +110,8 @@ WEIR_API int weir_loop_index(void) WEIR_ANY_THREAD;
 WEIR_API int weir_set_priority(enum weir_priority priority) WEIR_ANY_THREAD;
 WEIR_API enum weir_priority weir_priority(void) WEIR_ANY_THREAD;
 
-/* Lets the other ready tasks of the loop run. Returns 0, or -ECANCELED. */
+/* Lets the other ready tasks of the loop run; those of other priorities by their shares. Returns 0,
+ * or -ECANCELED. */
 WEIR_API int weir_yield(void) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
 /* Parks until the deadline, never less. Returns 0, or -ECANCELED. */
