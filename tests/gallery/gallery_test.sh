@@ -17,8 +17,10 @@ fail() {
 
 # expected NAME: the lines that the page has for it.
 expected() {
-    awk -v name="## $1" '$0 == name { found = 1 } /^```/ { inside = !inside; if (found && !inside) exit
-        next } found && inside' "$page"
+    awk -v name="## $1" '
+        $0 == name { found = 1 }
+        /^```/ { inside = !inside; if (found && !inside) exit; next }
+        found && inside' "$page"
 }
 
 # missing: the first line of `expected` that `said` does not have, in this order; backtraces may have
@@ -57,9 +59,9 @@ for program in "$WEIR_BUILD_DIR"/tests/gallery_*; do
     [ -z "$lacks" ] || fail "$name wrong" "it does not say: $lacks"
     timeout $limit_s "$program" repaired >"$work/said" 2>&1 || fail "$name repaired" "status $?"
     [ ! -s "$work/said" ] || fail "$name repaired" "it is not quiet"
-    echo "ok $name"
+    echo "tried $name"
 done
-for name in $(sed -n 's/^## //p' "$page"); do
+while read -r name; do
     [ -x "$WEIR_BUILD_DIR/tests/gallery_$name" ] || fail "$name" "there is no such program"
-done
+done < <(sed -n 's/^## //p' "$page")
 exit $failed

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The call that blocks is in a library's library. Repaired: the library's whole call on the pool. */
+/* The call that blocks is in a library's library. Repaired: the library's whole call on the
+ * pool. */
 #include "gallery.h"
 
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The task that drains a queue waits for something else, and the queue behind it fills up. Repaired:
- * the slow errand has a deadline. */
+/* The task that drains a queue waits for something else, and the queue behind it fills up.
+ * Repaired: the slow errand has a deadline. */
 #include "gallery.h"
 
 #include <errno.h>
