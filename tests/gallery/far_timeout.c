@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request times out, and its log blames the file it wanted to read; but the one thread of the pool
- * has been busy with a report all the while. The error says where the time went. Repaired: reports
- * have a pool of their own.
+ * A request times out, and its log blames the file it wanted to read; but the one thread of the
+ * pool has been busy with a report all the while. The error says where the time went. Repaired:
+ * reports have a pool of their own.
  */
 #include "gallery.h"
 

@@ -23,8 +23,8 @@ expected() {
         found && inside' "$page"
 }
 
-# missing: the first line of `expected` that `said` does not have, in this order; backtraces may have
-# more, and each of these matches from its beginning.
+# missing: the first line of `expected` that `said` does not have, in this order; backtraces may
+# have more.
 missing() {
     awk 'function matches(line, pattern,    n, i, parts, at) {
              n = split(pattern, parts, "[.][.][.]")
