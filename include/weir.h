@@ -65,6 +65,7 @@
 #include <weir/trace.h>
 #include <weir/unix.h>
 #include <weir/watch.h>
+#include <weir/watchdog.h>
 #include <weir/whole.h>
 
 #endif

@@ -89,6 +89,15 @@ enum weir_counter {
     WEIR_BLOCKING_SITES,   /* places of such calls, found first on this loop */
     WEIR_BLOCKING_UNNAMED, /* such calls at places for which the table had no room */
 
+    /* Watchdogs, see weir/watchdog.h. */
+    WEIR_WATCHDOG_LOOKS,    /* at all tasks */
+    WEIR_DEADLOCKS,         /* told of */
+    WEIR_MUTEXES_HELD_LONG, /* and these */
+    WEIR_DRAINS_STOPPED,
+    WEIR_OPS_OVERDUE,
+    WEIR_TASKS_GROWING, /* loops whose tasks only became more */
+    WEIR_CHANS_DROPPING,
+
     WEIR_COUNTER_COUNT,
 };
 

@@ -66,6 +66,13 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_BLOCKING_CALLS] = "blocking_calls",
     [WEIR_BLOCKING_SITES] = "blocking_sites",
     [WEIR_BLOCKING_UNNAMED] = "blocking_unnamed",
+    [WEIR_WATCHDOG_LOOKS] = "watchdog_looks",
+    [WEIR_DEADLOCKS] = "deadlocks",
+    [WEIR_MUTEXES_HELD_LONG] = "mutexes_held_long",
+    [WEIR_DRAINS_STOPPED] = "drains_stopped",
+    [WEIR_OPS_OVERDUE] = "ops_overdue",
+    [WEIR_TASKS_GROWING] = "tasks_growing",
+    [WEIR_CHANS_DROPPING] = "chans_dropping",
 };
 
 const char *weir_counter_name(int counter)

@@ -13,6 +13,9 @@
  */
 int weir__thread_create(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
+/* How many of them live, in the whole process. */
+unsigned weir__thread_count(void);
+
 /* A thread of the caller's, while it is a loop: what it writes to a broken pipe must not end the
  * process. */
 struct weir__pipe_shield {

@@ -57,10 +57,11 @@ struct weir__queue {
 struct weir__loop {
     /* Who runs. */
     struct weir_task *current;
-    int budget;
+    int budget; /* of this turn; 0 while other than normal tasks are ready: see classed_budget */
     struct weir__queue ready; /* tasks of normal priority */
     unsigned classed_count;   /* ready tasks of other priorities: those in `classed` */
-    int budget_cut;           /* what background tasks took from this turn's budget */
+    int classed_budget; /* of this turn, while there are any: so the way without is as it was */
+    int budget_cut;     /* what background tasks took from this turn's budget */
     struct weir__queue classed[WEIR_PRIORITY_COUNT]; /* of these priorities; never of normal */
     struct weir__shares shares;
     struct weir__delay delay; /* of ready tasks */
@@ -172,6 +173,12 @@ static inline struct weir__mail *weir__queue_pop(struct weir__queue *queue)
             queue->tail = &queue->head;
     }
     return mail;
+}
+
+/* How much of the turn's budget is left. */
+static inline int weir__loop_budget(const struct weir__loop *loop)
+{
+    return loop->classed_count ? loop->classed_budget : loop->budget;
 }
 
 /* Whether any task could run. */

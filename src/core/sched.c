@@ -37,34 +37,44 @@ static inline struct weir__mail *pop_ready(struct weir__loop *loop)
 
 void weir__sched_ready_classed(struct weir__loop *loop, struct weir_task *task)
 {
+    if (loop->classed_count++ == 0) {
+        loop->classed_budget = loop->budget > 0 ? loop->budget : 0;
+        loop->budget = 0;
+    }
     weir__queue_push(&loop->classed[task->inherited.priority], &task->wait.mail);
-    loop->classed_count++;
 }
 
 /* The turn ends soon, so that the loop looks whether anybody else has come. */
 static void cut_turn(struct weir__loop *loop)
 {
-    if (loop->budget <= WEIR__LOOP_BACKGROUND_BUDGET)
+    if (loop->classed_budget <= WEIR__LOOP_BACKGROUND_BUDGET)
         return;
-    loop->budget_cut += loop->budget - WEIR__LOOP_BACKGROUND_BUDGET;
-    loop->budget = WEIR__LOOP_BACKGROUND_BUDGET;
+    loop->budget_cut += loop->classed_budget - WEIR__LOOP_BACKGROUND_BUDGET;
+    loop->classed_budget = WEIR__LOOP_BACKGROUND_BUDGET;
 }
 
-/* Of the class whose turn it is; tasks of several may be ready. */
+/* While tasks of several classes are ready: of the class whose turn it is; NULL: the budget is
+ * spent. */
 static __attribute__((noinline)) struct weir__mail *pop_classed(struct weir__loop *loop)
 {
     unsigned waiting = loop->ready.head ? 1U << WEIR_PRIORITY_NORMAL : 0;
+    struct weir__mail *mail;
     enum weir_priority class;
 
+    if (loop->classed_budget <= 0)
+        return NULL;
     for (unsigned i = 0; i < WEIR_PRIORITY_COUNT; i++)
         waiting |= loop->classed[i].head ? 1U << i : 0;
     class = weir__shares_take(&loop->shares, waiting);
-    if (class == WEIR_PRIORITY_NORMAL)
-        return pop_ready(loop);
     if (class == WEIR_PRIORITY_BACKGROUND)
         cut_turn(loop);
-    loop->classed_count--;
-    return weir__queue_pop(&loop->classed[class]);
+    loop->classed_budget--;
+    if (class == WEIR_PRIORITY_NORMAL)
+        return pop_ready(loop);
+    mail = weir__queue_pop(&loop->classed[class]);
+    if (--loop->classed_count == 0)
+        loop->budget = loop->classed_budget;
+    return mail;
 }
 
 /* Who runs after the next one may have been parked for long: its stack is fetched meanwhile (a ring
@@ -75,6 +85,14 @@ static inline void prefetch_next(const struct weir__loop *loop)
         __builtin_prefetch(weir__task_of_mail(loop->ready.head)->fiber.sp);
 }
 
+/* What pick does once a task is found. */
+static inline struct weir_task *found(struct weir__loop *loop, struct weir__mail *mail)
+{
+    weir__delay_popped(&loop->delay, mail);
+    prefetch_next(loop);
+    return weir__task_of_mail(mail);
+}
+
 /* The next ready task, turning the loop as often as it takes. */
 static struct weir_task *pick(struct weir__loop *loop)
 {
@@ -82,13 +100,15 @@ static struct weir_task *pick(struct weir__loop *loop)
 
     for (;;) {
         if (WEIR_LIKELY(loop->budget > 0)) {
-            mail = WEIR_UNLIKELY(loop->classed_count) ? pop_classed(loop) : pop_ready(loop);
+            mail = pop_ready(loop);
             if (mail) {
                 loop->budget--;
-                weir__delay_popped(&loop->delay, mail);
-                prefetch_next(loop);
-                return weir__task_of_mail(mail);
+                return found(loop, mail);
             }
+        } else if (loop->classed_count) {
+            mail = pop_classed(loop);
+            if (mail)
+                return found(loop, mail);
         }
         weir__loop_turn(loop);
     }
@@ -117,6 +137,16 @@ void weir__sched_yield(struct weir__loop *loop)
     WEIR_DEBUG_ASSERT(!weir__wait_is_open(&loop->current->wait));
     weir__sched_ready(loop, loop->current);
     weir__sched_park(loop);
+}
+
+void weir__sched_pay_slowly(struct weir__loop *loop)
+{
+    if (loop->classed_count) {
+        loop->budget = 0;
+        if (--loop->classed_budget > 0)
+            return;
+    }
+    weir__sched_yield(loop);
 }
 
 void weir__sched_exit(struct weir__loop *loop, bool keep_reference)

@@ -28,12 +28,15 @@ void weir__sched_yield(struct weir__loop *loop);
 /* Switches away for good: the stack and the caller's reference are given back on the way. */
 _Noreturn void weir__sched_exit(struct weir__loop *loop, bool keep_reference);
 
+/* The rare side of the verb below. */
+void weir__sched_pay_slowly(struct weir__loop *loop);
+
 /* Each call that succeeded without parking pays here; when the budget is spent, others run. So a
  * task whose calls are always ready starves nobody. */
 static inline void weir__sched_pay(struct weir__loop *loop)
 {
     if (WEIR_UNLIKELY(--loop->budget <= 0))
-        weir__sched_yield(loop);
+        weir__sched_pay_slowly(loop);
 }
 
 /* For tests: parks until the loop has nothing else to do but wait for the outside. */

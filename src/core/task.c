@@ -201,7 +201,7 @@ void weir__task_drop_cache(struct weir__loop *loop)
 
 static inline __attribute__((always_inline)) void
 task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg,
-          const struct weir__inherited *inherited, const void *spawned_at)
+          const struct weir__inherited *inherited, int64_t now_ns, const void *spawned_at)
 {
     atomic_init(&task->wait.word, WEIR__WAIT_IDLE);
     task->wait.loop = home;
@@ -213,7 +213,7 @@ task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, voi
     task->has_handle = false;
     task->shield_depth = 0;
     task->inherited = *inherited;
-    task->born_ns = task->since_ns = task->ready_ns = weir__wait_now();
+    task->born_ns = task->since_ns = task->ready_ns = now_ns;
     task->expired_phase = WEIR_PHASE_NONE;
     task->deadline_ns = WEIR_FOREVER;
     task->spawned_at = spawned_at;
@@ -232,13 +232,20 @@ task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, voi
     memcpy(task->name, "task", 5);
 }
 
+static __attribute__((noinline)) void init_from_thread(struct weir_task *task,
+                                                       struct weir__loop *home, weir_task_fn *fn,
+                                                       void *arg, const void *spawned_at)
+{
+    task_init(task, home, fn, arg, &weir__inherited_of_thread, weir__clock_now(), spawned_at);
+}
+
 struct weir_task *weir__task_create_main(struct weir__loop *loop, const char *name)
 {
     struct weir_task *task = task_alloc(loop);
 
     if (!task)
         return NULL;
-    task_init(task, loop, NULL, NULL, &weir__inherited_nothing, NULL);
+    task_init(task, loop, NULL, NULL, &weir__inherited_nothing, loop->now_ns, NULL);
     strcpy(task->name, name);
     weir__fiber_init_thread(&task->fiber);
     return task;
@@ -251,7 +258,7 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
 
     if (!task)
         return NULL;
-    task_init(task, loop, fn, arg, &weir__inherited_nothing, NULL);
+    task_init(task, loop, fn, arg, &weir__inherited_nothing, loop->now_ns, NULL);
     strcpy(task->name, name);
     if (start(loop, task) < 0) {
         task_free(task);
@@ -471,7 +478,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
                  const struct weir_spawn_options *options, const void *spawned_at)
 {
     static const struct weir_spawn_options defaults;
-    struct weir__loop *home = weir__loop_current;
+    struct weir__loop *current = weir__loop_current, *home = current;
     struct weir_task *task;
     int error = weir__wait_check();
 
@@ -490,14 +497,17 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
     error = take_both(scope, home, options ? options->wait_ns : 0);
     if (WEIR_UNLIKELY(error < 0))
         return error;
-    task = task_alloc(weir__loop_current);
+    task = task_alloc(current);
     if (WEIR_UNLIKELY(!task)) {
         give_room(home);
         if (scope->limit)
             weir__scope_leave_place(scope);
         return -ENOMEM;
     }
-    task_init(task, home, fn, arg, weir__inherited_self(), spawned_at);
+    if (WEIR_LIKELY(current != NULL))
+        task_init(task, home, fn, arg, &current->current->inherited, current->now_ns, spawned_at);
+    else
+        init_from_thread(task, home, fn, arg, spawned_at);
     if (WEIR_UNLIKELY(task->inherited.locals != NULL))
         inherit_locals(task);
     if (options)

@@ -232,8 +232,8 @@ static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
     weir__list_append(&pool->idle, &self->link);
 }
 
-/* Under the mutex: the job whose turn it is, or NULL when there is none. One who was called takes it
- * in any case: that is what the others rely on. Else NULL also when enough others work. */
+/* Under the mutex: the job whose turn it is, or NULL when there is none. One who was called takes
+ * it in any case: that is what the others rely on. Else NULL also when enough others work. */
 static struct weir__job *take(struct weir__pool_thread *self, bool was_called, int64_t now_ns)
 {
     struct weir_pool *pool = self->pool;

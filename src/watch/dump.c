@@ -21,7 +21,7 @@ struct dump {
 /* Home loop. */
 static void note_task(struct weir__survey_part *part, struct weir_task *task)
 {
-    const unsigned *flags = part->survey->context;
+    const unsigned *flags = (const void *)part->survey->context;
     struct weir__sighting *sighting = weir__survey_note(part, WEIR__SURVEY_SIGHTINGS);
 
     if (!sighting)

@@ -10,6 +10,7 @@
 #include "watch/call.h"
 #include "watch/object.h"
 #include "watch/symbol.h"
+#include "watch/watchdog.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -23,8 +24,8 @@ enum {
     NS_PER_SECOND = 1000000000,
     LOOKS_PER_LIMIT = 4,
     PERIOD_MAX_NS = 250000000,
-    IDLE_NS = NS_PER_SECOND, /* all loops idle for so long: nobody looks */
-    GAP_PERIODS = 8,         /* so late a look says nothing about loops: all stood still */
+    IDLE_LOOKS = 4,  /* all loops idle so often: nobody looks; so at most one wake a limit */
+    GAP_PERIODS = 8, /* so late a look says nothing about loops: all stood still */
 };
 
 /* runtime->watcher_sleeps */
@@ -149,8 +150,8 @@ static void wait_in(struct weir__stall *stall, unsigned state, int64_t until_ns)
 }
 
 /* Sleeps while all loops sleep: whoever wakes up after we have said so rouses us, and who woke up
- * before is seen by the second look. */
-static void sleep_with_loops(struct weir__stall *stall)
+ * before is seen by the second look. Or until the watchdogs want to look. */
+static void sleep_with_loops(struct weir__stall *stall, int64_t until_ns)
 {
     atomic_uint *word = &stall->runtime->watcher_sleeps;
     unsigned naps = NAPS;
@@ -163,30 +164,45 @@ static void sleep_with_loops(struct weir__stall *stall)
         if (stall->helds[i].loop && !weir__stall_is_idle(stall->helds[i].loop))
             all_idle = false;
     pthread_mutex_unlock(&stall->mutex);
-    while (all_idle && atomic_load(word) == SLEEPS)
-        wait_in(stall, SLEEPS, INT64_MAX);
+    while (all_idle && atomic_load(word) == SLEEPS && weir__clock_now() < until_ns)
+        wait_in(stall, SLEEPS, until_ns);
     naps = SLEEPS;
-    atomic_compare_exchange_strong(word, &naps, NAPS);
-    stall->idle_looks = 0;
+    if (!atomic_compare_exchange_strong(word, &naps, NAPS) || !all_idle)
+        stall->idle_looks = 0; /* a loop has woken up */
     stall->looked_ns = 0;
+}
+
+static int64_t earlier(int64_t left_ns, int64_t right_ns)
+{
+    return left_ns < right_ns ? left_ns : right_ns;
 }
 
 static void *watch(void *arg)
 {
     struct weir__stall *stall = arg;
+    struct weir__runtime *runtime = stall->runtime;
 
     pthread_setname_np(pthread_self(), "weir-watch");
-    while (atomic_load(&stall->runtime->watcher_sleeps) != STOPS) {
+    while (atomic_load(&runtime->watcher_sleeps) != STOPS) {
         unsigned finding_count = look(stall);
+        int64_t next_ns = weir__watchdog_tick(runtime, weir__clock_now());
 
         if (finding_count > 0)
             report(stall, finding_count);
-        if (stall->idle_looks * stall->period_ns >= IDLE_NS)
-            sleep_with_loops(stall);
+        if (stall->idle_looks >= IDLE_LOOKS)
+            sleep_with_loops(stall, next_ns);
         else
-            wait_in(stall, NAPS, weir__clock_add(weir__clock_now(), stall->period_ns));
+            wait_in(stall, NAPS,
+                    earlier(weir__clock_add(weir__clock_now(), stall->period_ns), next_ns));
     }
+    weir__watchdog_leave(runtime);
     return NULL;
+}
+
+/* Whether it watches for stalls, or only lets the watchdogs look. */
+static bool detects(const struct weir__stall *stall)
+{
+    return stall->limit_ns >= 0;
 }
 
 int weir__stall_start(struct weir__runtime *runtime, char *why, size_t why_bytes)
@@ -196,7 +212,7 @@ int weir__stall_start(struct weir__runtime *runtime, char *why, size_t why_bytes
     int error;
 
     runtime->stall = NULL;
-    if (runtime->options.stall_limit_ns < 0)
+    if (runtime->options.stall_limit_ns < 0 && weir__watchdog_is_off(runtime))
         return 0;
     snprintf(why, why_bytes, "out of memory for stall detection");
     stall = weir__memory_zalloc(NULL, sizeof *stall + loop_count * sizeof stall->helds[0]);
@@ -209,12 +225,12 @@ int weir__stall_start(struct weir__runtime *runtime, char *why, size_t why_bytes
     stall->runtime = runtime;
     stall->limit_ns = runtime->options.stall_limit_ns;
     stall->period_ns = stall->limit_ns / LOOKS_PER_LIMIT;
-    if (stall->period_ns > PERIOD_MAX_NS)
+    if (stall->period_ns > PERIOD_MAX_NS || !detects(stall))
         stall->period_ns = PERIOD_MAX_NS;
     stall->reported_ns = INT64_MIN / 2;
     pthread_mutex_init(&stall->mutex, NULL);
     weir__object_refresh();
-    error = weir__probe_install(runtime->options.stall_signal);
+    error = detects(stall) ? weir__probe_install(runtime->options.stall_signal) : 0;
     if (error < 0) {
         snprintf(why, why_bytes,
                  "no signal for stall detection: weir_options.stall_signal is no "
@@ -231,7 +247,8 @@ int weir__stall_start(struct weir__runtime *runtime, char *why, size_t why_bytes
     return 0;
 
 uninstall:
-    weir__probe_uninstall();
+    if (detects(stall))
+        weir__probe_uninstall();
 free_findings:
     weir__memory_free(stall->findings);
 free_stall:
@@ -248,7 +265,8 @@ void weir__stall_stop(struct weir__runtime *runtime)
     atomic_store(&runtime->watcher_sleeps, STOPS);
     syscall(SYS_futex, &runtime->watcher_sleeps, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     pthread_join(stall->thread, NULL);
-    weir__probe_uninstall();
+    if (detects(stall))
+        weir__probe_uninstall();
     weir__symbol_forget();
     weir__memory_free(stall->findings);
     weir__memory_free(stall);
@@ -260,7 +278,7 @@ void weir__stall_enter(struct weir__loop *loop)
     struct weir__stall *stall = loop->runtime->stall;
     struct weir__held *held;
 
-    if (!stall)
+    if (!stall || !detects(stall))
         return;
     held = &stall->helds[loop->index];
     weir__exempt_open();
@@ -277,7 +295,7 @@ void weir__stall_leave(struct weir__loop *loop)
     struct weir__stall *stall = loop->runtime->stall;
     struct weir__held *held;
 
-    if (!stall)
+    if (!stall || !detects(stall))
         return;
     held = &stall->helds[loop->index];
     weir__exempt_open();
@@ -295,7 +313,7 @@ bool weir__stall_describe(struct weir__loop *loop, char *text, size_t bytes)
     struct weir__sleeper sleeper;
     pid_t tid = 0;
 
-    if (!stall)
+    if (!stall || !detects(stall))
         return false;
     pthread_mutex_lock(&stall->mutex);
     if (stall->helds[loop->index].loop)

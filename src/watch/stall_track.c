@@ -15,7 +15,7 @@ read_sign(const struct weir__loop *loop)
         .turns = weir__counter_get(&loop->counters, WEIR_TURNS),
         .current = moving->current,
         .now_ns = moving->now_ns,
-        .budget = moving->budget,
+        .budget = moving->budget + moving->classed_budget,
     };
 }
 
@@ -85,7 +85,8 @@ __attribute__((no_sanitize("thread"))) static uint64_t count_switches(const stru
     const volatile struct weir__loop *moving = held->loop;
 
     return weir__counter_get(&held->loop->counters, WEIR_SWITCHES) +
-           (uint64_t)(WEIR__LOOP_BUDGET - moving->budget);
+           (uint64_t)(WEIR__LOOP_BUDGET - moving->budget_cut -
+                      (moving->classed_count ? moving->classed_budget : moving->budget));
 }
 
 /* Those who are ready wait, though the loop gets on. */

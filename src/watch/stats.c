@@ -4,6 +4,7 @@
 #include "base/counter.h"
 #include "core/loop.h"
 #include "io/io.h"
+#include "watch/watchdog.h"
 
 #include <weir/stall.h>
 #include <weir/stats.h>
@@ -60,6 +61,9 @@ int weir_stats_read(uint64_t *counters, size_t count)
         return -ENXIO;
     for (unsigned i = 0; i < current->runtime->loop_count; i++)
         add_loop(sums, current->runtime->loops[i]);
+    for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
+        sums[id] +=
+            weir__counter_get(&current->runtime->watch->dog->counters, (enum weir_counter)id);
     count = count < WEIR_COUNTER_COUNT ? count : WEIR_COUNTER_COUNT;
     for (size_t id = 0; id < count; id++)
         counters[id] = sums[id];

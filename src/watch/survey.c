@@ -2,6 +2,7 @@
 /* The way of a survey through the loops; see survey.h. */
 #include "watch/survey.h"
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "core/park.h"
 
@@ -36,6 +37,58 @@ void *weir__survey_note(struct weir__survey_part *part, enum weir__survey_piles 
     return memset(weir__pile_at(pile, pile->count++), 0, pile->record_bytes);
 }
 
+static void free_survey(struct weir__survey *survey)
+{
+    for (unsigned i = 0; i < survey->part_count; i++)
+        for (int pile = 0; pile < WEIR__SURVEY_PILES; pile++)
+            weir__memory_free(survey->parts[i].piles[pile].bytes);
+    weir__memory_free(survey);
+}
+
+static struct weir__survey *alloc_survey(const struct weir__runtime *runtime)
+{
+    unsigned count = runtime->loop_count;
+    struct weir__survey *survey =
+        weir__memory_zalloc(NULL, sizeof *survey + count * sizeof survey->parts[0]);
+
+    if (survey)
+        survey->part_count = count;
+    return survey;
+}
+
+int weir__survey_create_spare(struct weir__watch *watch)
+{
+    struct weir__survey *spare = alloc_survey(watch->runtime);
+
+    if (!spare)
+        return -ENOMEM;
+    atomic_store(&watch->spare, spare);
+    return 0;
+}
+
+void weir__survey_destroy_spare(struct weir__watch *watch)
+{
+    struct weir__survey *spare = atomic_exchange(&watch->spare, NULL);
+
+    if (spare)
+        free_survey(spare);
+}
+
+/* One is kept, so that looks in which nothing is found allocate nothing. */
+static void keep(struct weir__survey *survey)
+{
+    struct weir__watch *watch = survey->watch;
+    struct weir__survey *none = NULL;
+
+    for (unsigned i = 0; i < survey->part_count; i++)
+        for (int pile = 0; pile < WEIR__SURVEY_PILES; pile++) {
+            weir__memory_free(survey->parts[i].piles[pile].bytes);
+            survey->parts[i].piles[pile] = (struct weir__pile){ .bytes = NULL };
+        }
+    if (!atomic_compare_exchange_strong(&watch->spare, &none, survey))
+        weir__memory_free(survey);
+}
+
 static void let_go(struct weir__survey *survey)
 {
     bool last;
@@ -43,13 +96,8 @@ static void let_go(struct weir__survey *survey)
     weir__lock_acquire(&survey->lock);
     last = --survey->holders == 0;
     weir__lock_release(&survey->lock);
-    if (!last)
-        return;
-    for (unsigned i = 0; i < survey->part_count; i++)
-        for (int pile = 0; pile < WEIR__SURVEY_PILES; pile++)
-            weir__memory_free(survey->parts[i].piles[pile].bytes);
-    weir__memory_free(survey->context);
-    weir__memory_free(survey);
+    if (last)
+        keep(survey);
 }
 
 static void answer(struct weir__survey_part *part)
@@ -139,30 +187,28 @@ static void deliver(struct weir__loop *loop, struct weir__mail *mail)
 static struct weir__survey *make(struct weir__watch *watch, const struct weir__survey_view *view)
 {
     struct weir__runtime *runtime = watch->runtime;
-    unsigned count = runtime->loop_count;
-    struct weir__survey *survey =
-        weir__memory_zalloc(NULL, sizeof *survey + count * sizeof survey->parts[0]);
+    struct weir__survey *survey = atomic_exchange(&watch->spare, NULL);
 
+    WEIR_ASSERT(view->context_bytes <= sizeof survey->context);
+    if (!survey)
+        survey = alloc_survey(runtime);
     if (!survey)
         return NULL;
-    survey->context = weir__memory_alloc(NULL, view->context_bytes + 1);
-    if (!survey->context) {
-        weir__memory_free(survey);
-        return NULL;
-    }
     if (view->context_bytes)
         memcpy(survey->context, view->context, view->context_bytes);
     survey->watch = watch;
     survey->view = *view;
-    survey->part_count = count;
-    survey->pending_count = count;
+    survey->pending_count = survey->part_count;
+    survey->given_up = false;
     survey->holders = 2;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < survey->part_count; i++) {
         struct weir__survey_part *part = &survey->parts[i];
 
-        part->mail.deliver = deliver;
-        part->survey = survey;
-        part->loop = runtime->loops[i];
+        *part = (struct weir__survey_part){
+            .mail.deliver = deliver,
+            .survey = survey,
+            .loop = runtime->loops[i],
+        };
         weir__list_init(&part->cursor);
         for (int pile = 0; pile < WEIR__SURVEY_PILES; pile++)
             part->piles[pile].record_bytes = view->record_bytes[pile];
@@ -203,31 +249,72 @@ static void note_good(struct weir__survey *survey)
     weir__lock_release(&survey->lock);
 }
 
+/* With the turn: sends the mail. */
+static int begin(struct weir__watch *watch, const struct weir__survey_view *view,
+                 struct weir__survey **out)
+{
+    struct weir__survey *survey = make(watch, view);
+
+    if (!survey)
+        return -ENOMEM;
+    weir__watch_join(watch);
+    for (unsigned i = 0; i < survey->part_count; i++)
+        weir__loop_post(survey->parts[i].loop, &survey->parts[i].mail);
+    *out = survey;
+    return 0;
+}
+
 int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,
                      int64_t deadline_ns, struct weir__survey **out)
 {
-    struct weir__survey *survey;
     int error = weir_mutex_lock(watch->turn, deadline_ns);
 
     *out = NULL;
     if (error < 0)
         return error;
-    survey = make(watch, view);
-    if (!survey) {
-        weir_mutex_unlock(watch->turn);
-        return -ENOMEM;
+    error = begin(watch, view, out);
+    if (error >= 0) {
+        error = await(*out, deadline_ns);
+        note_good(*out);
     }
-    weir__watch_join(watch);
-    for (unsigned i = 0; i < survey->part_count; i++)
-        weir__loop_post(survey->parts[i].loop, &survey->parts[i].mail);
-    error = await(survey, deadline_ns);
-    note_good(survey);
     weir_mutex_unlock(watch->turn);
-    if (error == -ECANCELED)
-        let_go(survey);
-    else
-        *out = survey;
+    if (error == -ECANCELED) {
+        let_go(*out);
+        *out = NULL;
+    }
     return error;
+}
+
+int weir__survey_start(struct weir__watch *watch, const struct weir__survey_view *view,
+                       struct weir__survey **out)
+{
+    int error = weir_mutex_lock(watch->turn, WEIR_NOW);
+
+    if (error < 0)
+        return error;
+    error = begin(watch, view, out);
+    if (error < 0)
+        weir_mutex_unlock(watch->turn);
+    return error;
+}
+
+bool weir__survey_is_answered(struct weir__survey *survey)
+{
+    bool is_answered;
+
+    weir__lock_acquire(&survey->lock);
+    is_answered = survey->pending_count == 0;
+    weir__lock_release(&survey->lock);
+    return is_answered;
+}
+
+void weir__survey_stop(struct weir__survey *survey)
+{
+    weir__lock_acquire(&survey->lock);
+    survey->given_up = survey->pending_count > 0;
+    weir__lock_release(&survey->lock);
+    note_good(survey);
+    weir_mutex_unlock(survey->watch->turn);
 }
 
 void weir__survey_release(struct weir__survey *survey)

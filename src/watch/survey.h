@@ -34,6 +34,8 @@ enum weir__survey_piles {
     WEIR__SURVEY_PILES,
 };
 
+enum { WEIR__SURVEY_CONTEXT_BYTES = 256 };
+
 struct weir__survey;
 
 /* One loop's part. Its own thread's, until it has answered. */
@@ -43,7 +45,8 @@ struct weir__survey_part {
     struct weir__loop *loop;
     struct weir__list cursor;
     struct weir__pile piles[WEIR__SURVEY_PILES];
-    unsigned task_count; /* that it came by */
+    unsigned task_count;   /* that it came by */
+    unsigned living_count; /* of the view: those that count as living */
     bool has_begun;
     bool lacks_memory; /* something was not noted */
     bool is_busy;      /* async operations are under way there */
@@ -56,7 +59,7 @@ struct weir__survey_view {
     size_t record_bytes[WEIR__SURVEY_PILES];
     /* On the task's home loop; may not park. */
     void (*task)(struct weir__survey_part *part, struct weir_task *task);
-    const void *context; /* copied, `context_bytes` of it */
+    const void *context; /* copied, `context_bytes` of it, at most WEIR__SURVEY_CONTEXT_BYTES */
     size_t context_bytes;
 };
 
@@ -70,7 +73,7 @@ struct weir__survey {
     bool given_up;
     unsigned holders; /* the asker, and one for all parts */
     /* Constant. */
-    void *context;
+    _Alignas(16) char context[WEIR__SURVEY_CONTEXT_BYTES];
     unsigned part_count;
     struct weir__survey_part parts[];
 };
@@ -84,6 +87,20 @@ struct weir__survey {
 int weir__survey_run(struct weir__watch *watch, const struct weir__survey_view *view,
                      int64_t deadline_ns, struct weir__survey **survey);
 void weir__survey_release(struct weir__survey *survey);
+
+/*
+ * The same for a thread that does not wait: -EAGAIN when another survey is under way. Then it asks
+ * now and then whether all have answered, and stops, on the same thread: from there on the parts
+ * that are good can be read.
+ */
+int weir__survey_start(struct weir__watch *watch, const struct weir__survey_view *view,
+                       struct weir__survey **survey);
+bool weir__survey_is_answered(struct weir__survey *survey);
+void weir__survey_stop(struct weir__survey *survey);
+
+/* The survey that a watch keeps ready. 0 or -ENOMEM. */
+int weir__survey_create_spare(struct weir__watch *watch);
+void weir__survey_destroy_spare(struct weir__watch *watch);
 
 /* One more record, zeroed; NULL without memory. On the part's loop. */
 void *weir__survey_note(struct weir__survey_part *part, enum weir__survey_piles pile);

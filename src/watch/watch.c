@@ -4,6 +4,8 @@
 
 #include "base/memory.h"
 #include "core/park.h"
+#include "watch/survey.h"
+#include "watch/watchdog.h"
 
 #include <weir/mutex.h>
 
@@ -18,18 +20,28 @@ int weir__watch_create(struct weir__runtime *runtime)
 
     if (!watch)
         return -ENOMEM;
-    if (weir_mutex_create(&watch->turn, "survey") < 0) {
-        weir__memory_free(watch);
-        return -ENOMEM;
-    }
     watch->runtime = runtime;
     weir__list_init(&watch->listed);
+    if (weir_mutex_create(&watch->turn, "survey") < 0)
+        goto free_watch;
+    if (weir__survey_create_spare(watch) < 0)
+        goto destroy_turn;
     runtime->watch = watch;
-    return 0;
+    if (weir__watchdog_create(runtime) >= 0)
+        return 0;
+
+    weir__survey_destroy_spare(watch);
+destroy_turn:
+    weir_mutex_destroy(watch->turn);
+free_watch:
+    weir__memory_free(watch);
+    return -ENOMEM;
 }
 
 void weir__watch_destroy(struct weir__runtime *runtime)
 {
+    weir__watchdog_destroy(runtime);
+    weir__survey_destroy_spare(runtime->watch);
     weir_mutex_destroy(runtime->watch->turn);
     weir__memory_free(runtime->watch);
 }
@@ -75,6 +87,17 @@ struct weir__watch *weir__watch_use(unsigned index)
         }
     weir__lock_release(&list_lock);
     return watch;
+}
+
+bool weir__watch_try_join(struct weir__watch *watch)
+{
+    bool is_listed;
+
+    weir__lock_acquire(&list_lock);
+    is_listed = !weir__list_empty(&watch->listed);
+    watch->user_count += is_listed;
+    weir__lock_release(&list_lock);
+    return is_listed;
 }
 
 void weir__watch_join(struct weir__watch *watch)

@@ -17,10 +17,14 @@
 
 struct weir_mutex;
 struct weir__wait;
+struct weir__survey;
+struct weir__watchdog;
 
 struct weir__watch {
     struct weir__runtime *runtime;
     struct weir_mutex *turn; /* one survey at a time; see survey.h */
+    struct weir__watchdog *dog;
+    _Atomic(struct weir__survey *) spare; /* NULL: it is in use */
     /* Under the lock of the list of all. */
     struct weir__list listed;
     unsigned user_count;
@@ -37,6 +41,9 @@ void weir__watch_stop(struct weir__runtime *runtime);
 
 /* The index-th runtime that is listed, with one user more; NULL: there are fewer. Any thread. */
 struct weir__watch *weir__watch_use(unsigned index);
+
+/* One user more of a watch, unless it is not started yet, or stopped. */
+bool weir__watch_try_join(struct weir__watch *watch);
 
 /* One user more of a watch that has one already, or is used by a task of its runtime; and less. */
 void weir__watch_join(struct weir__watch *watch);

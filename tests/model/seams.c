@@ -60,6 +60,11 @@ void weir__sched_yield(struct weir__loop *loop)
     weir__sched_park(loop);
 }
 
+void weir__sched_pay_slowly(struct weir__loop *loop)
+{
+    weir__sched_yield(loop);
+}
+
 void weir__loop_post(struct weir__loop *loop, struct weir__mail *mail)
 {
     struct loop_state *state = &machine.loops[loop - machine_loops];

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* Who may still move is no deadlock, and where nothing happens nobody is woken. */
+#include "watch/watched.h"
+
+#include <sys/socket.h>
+
+/* --- Who may still move. ---------------------------------------------------------------------- */
+
+struct calm {
+    struct weir_scope *scope;
+    struct weir_chan *chan;
+    int sockets[2];
+    atomic_bool over;
+    struct weir_async async;
+    uint64_t value;
+};
+
+static int receive_bytes(void *arg)
+{
+    struct calm *calm = arg;
+    char byte;
+
+    return weir_recv(calm->sockets[0], &byte, 1, 0, WEIR_FOREVER) == 1 ? 0 : -1;
+}
+
+static int receive_late(void *arg)
+{
+    struct calm *calm = arg;
+    uint64_t value;
+
+    return weir_chan_recv(calm->chan, &value, weir_in_seconds(1000)) == 0 ? 0 : -1;
+}
+
+static int pick_with_timer(void *arg)
+{
+    struct calm *calm = arg;
+    uint64_t value;
+    struct weir_clause clauses[] = { weir_clause_recv(calm->chan, &value),
+                                     weir_clause_timer(weir_in_seconds(1000)) };
+
+    return weir_select(clauses, 2, 0, WEIR_FOREVER) == 0 ? 0 : -1;
+}
+
+static int receive_one(void *arg)
+{
+    struct calm *calm = arg;
+    uint64_t value;
+
+    return weir_chan_recv(calm->chan, &value, WEIR_FOREVER);
+}
+
+static int async_done(struct weir_async *async, int result)
+{
+    (void)async;
+    return result;
+}
+
+/* A plain thread, of the program's own: keeps looks coming, and ends it all after some. */
+static void *end_after_looks(void *arg)
+{
+    struct calm *calm = arg;
+    struct weir__watch *watch = weir__watch_use(0);
+    uint64_t looks = 0;
+
+    atomic_store(&watch->dog->is_restless, true);
+
+    while (looks < LOOKS) {
+        looks = weir__counter_get(&watch->dog->counters, WEIR_WATCHDOG_LOOKS);
+        usleep(200);
+    }
+    weir__watch_leave(watch);
+    atomic_store(&calm->over, true);
+    for (uint64_t i = 0; i < 4; i++)
+        CHECK_SAME(weir_chan_send(calm->chan, &i, WEIR_FOREVER), 0);
+    CHECK_SAME(send(calm->sockets[1], "x", 1, 0), 1);
+    return NULL;
+}
+
+/* One who waits for a peer, one with a deadline, one with a timer, one for anybody, and an async
+ * operation: the root parks, too. */
+static int all_is_well(void *arg)
+{
+    struct calm calm = { .chan = make_chan(0, NULL), .async = { .done = async_done } };
+    pthread_t thread;
+
+    (void)arg;
+    calm.scope = make_scope("calm");
+    CHECK_SAME(socketpair(AF_UNIX, SOCK_STREAM, 0, calm.sockets), 0);
+    weir_task_release(spawn_at(calm.scope, 0, "reader", receive_bytes, &calm));
+    weir_task_release(spawn_at(calm.scope, 1, "late", receive_late, &calm));
+    weir_task_release(spawn_at(calm.scope, 1, "picker", pick_with_timer, &calm));
+    weir_task_release(spawn_at(calm.scope, 0, "any", receive_one, &calm));
+    CHECK_SAME(weir_chan_recv_async(calm.chan, &calm.value, &calm.async, WEIR_FOREVER), 0);
+    CHECK_SAME(pthread_create(&thread, NULL, end_after_looks, &calm), 0);
+    CHECK_SAME(weir_scope_join(calm.scope, WEIR_FOREVER), 0);
+    CHECK_SAME(pthread_join(thread, NULL), 0);
+    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
+    weir_chan_release(calm.chan);
+    weir_close(calm.sockets[0]);
+    weir_close(calm.sockets[1]);
+    return 0;
+}
+
+/* The root alone, for a thread that has not sent yet. */
+static int wait_for_program(void *arg)
+{
+    struct calm calm = { .chan = make_chan(0, NULL) };
+    pthread_t thread;
+    uint64_t value;
+
+    (void)arg;
+    CHECK_SAME(socketpair(AF_UNIX, SOCK_STREAM, 0, calm.sockets), 0);
+    CHECK_SAME(pthread_create(&thread, NULL, end_after_looks, &calm), 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_SAME(weir_chan_recv(calm.chan, &value, WEIR_FOREVER), 0);
+    CHECK_SAME(pthread_join(thread, NULL), 0);
+    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
+    weir_chan_release(calm.chan);
+    weir_close(calm.sockets[0]);
+    weir_close(calm.sockets[1]);
+    return 0;
+}
+
+static void who_may_move_is_left_in_peace(void **state)
+{
+    (void)state;
+    play(all_is_well, NULL);
+    play(wait_for_program, NULL);
+}
+
+/* --- Off, and at rest. ------------------------------------------------------------------------ */
+
+static void switch_off(struct weir_options *options)
+{
+    options->deadlock_limit_ns = -1;
+}
+
+static int cross_unseen(void *arg)
+{
+    struct weir__runtime *runtime = weir__loop_current->runtime;
+
+    (void)arg;
+    CHECK(weir__watchdog_is_off(runtime));
+    CHECK_SAME(weir__watchdog_tick(runtime, weir_now_ns()), INT64_MAX);
+    CHECK_SAME(read_counter(WEIR_WATCHDOG_LOOKS), 0);
+    return 0;
+}
+
+/* Once nothing has happened for long enough nobody is woken any more. */
+static int rest(void *arg)
+{
+    struct weir__watch *watch = weir__loop_current->runtime->watch;
+    uint64_t looks, turns;
+
+    (void)arg;
+    CHECK_SAME(weir_sleep(weir_in_ms(30)), 0);
+    looks = weir__counter_get(&watch->dog->counters, WEIR_WATCHDOG_LOOKS);
+    turns = read_counter(WEIR_TURNS);
+    CHECK_SAME(weir_sleep(weir_in_ms(200)), 0);
+    /* The root's own wakes are seen, and looked at: six milliseconds' worth; not two hundred. */
+    CHECK(weir__counter_get(&watch->dog->counters, WEIR_WATCHDOG_LOOKS) < looks + 50);
+    CHECK(read_counter(WEIR_TURNS) < turns + 400);
+    return 0;
+}
+
+static void nobody_is_woken_for_nothing(void **state)
+{
+    (void)state;
+    play(cross_unseen, switch_off);
+    play(rest, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_may_move_is_left_in_peace),
+        cmocka_unit_test(nobody_is_woken_for_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, set_stage, NULL);
+}
