@@ -74,6 +74,7 @@ struct dial_job;
 struct udp_job;
 struct copy_job;
 struct proxy_job;
+struct overload_job;
 struct jobs_job;
 typedef void file_fn(struct file_job *job);
 typedef void echo_fn(const struct echo_job *job); /* the server; ends by being killed */
@@ -84,8 +85,9 @@ typedef void jobs_fn(struct jobs_job *job);
 typedef void log_fn(struct log_job *job);
 typedef void dial_fn(struct dial_job *job);
 typedef void copy_fn(struct copy_job *job);
-typedef void udp_fn(const struct udp_job *job);     /* as echo_fn */
-typedef void proxy_fn(const struct proxy_job *job); /* as echo_fn */
+typedef void udp_fn(const struct udp_job *job);           /* as echo_fn */
+typedef void proxy_fn(const struct proxy_job *job);       /* as echo_fn */
+typedef void overload_fn(const struct overload_job *job); /* as echo_fn */
 typedef void trial_fn(const struct trial *trial, struct outcome *outcome);
 typedef const char *reason_fn(const struct bench *bench); /* why it cannot run here; NULL: it can */
 
@@ -109,6 +111,7 @@ struct contender {
     copy_fn *copy;
     udp_fn *udp;
     proxy_fn *proxy;
+    overload_fn *overload;
     jobs_fn *jobs;
     trial_fn *trial;
     reason_fn *why_not; /* may be NULL */

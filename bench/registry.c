@@ -14,6 +14,7 @@
 #include "jobs.h"
 #include "log.h"
 #include "machine.h"
+#include "overload.h"
 #include "parked.h"
 #include "proxy.h"
 #include "raw_peer.h"
@@ -102,6 +103,19 @@ static const struct contender log_append[] = {
     { .name = NULL },
 };
 
+static const struct contender overload_echo[] = {
+    { "weir", .overload = weir_overload, .why_not = weir_peer_why_not },
+    { "weir-adaptive", .overload = weir_adaptive_overload, .why_not = weir_peer_why_not },
+    { "libuv", .overload = uv_peer_overload, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender overload_file[] = {
+    { "weir", .overload = weir_overload, WEIR_ON_ALL_CPUS },
+    { "libuv", .overload = uv_peer_overload, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
 static const struct contender dial[] = {
     { "raw", .dial = raw_dial },
     { "weir", .dial = weir_dial_storm, WEIR_ON_ALL_CPUS },
@@ -166,6 +180,12 @@ static const struct contender stream[] = {
     { "uring", .echo = uring_echo },
     { "epoll", .echo = epoll_echo },
     { "libuv", .echo = uv_peer_echo, .why_not = uv_peer_why_not },
+    { .name = NULL },
+};
+
+static const struct contender watched[] = {
+    { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
+    { "weir-unwatched", .echo = weir_unwatched_echo, WEIR_ON_ALL_CPUS },
     { .name = NULL },
 };
 
@@ -368,6 +388,8 @@ const struct bench benches[] = {
     { "echo-32", "echo of 64 B over 32 connections", &echo_family, echo, 32, 0 },
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
     { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
+    { "watched-32", "echo of 64 B over 32 connections, with and without stall detection",
+      &echo_family, watched, 32, 0 },
     { "stream-1", "echo of 64 B by weir_stream over 1 connection", &echo_family, stream, 1, 0 },
     { "stream-32", "echo of 64 B by weir_stream over 32 connections", &echo_family, stream, 32, 0 },
     { "stream-256", "echo of 64 B by weir_stream over 256 connections", &echo_family, stream, 256,
@@ -380,6 +402,22 @@ const struct bench benches[] = {
     { "proxy-64", "64 B there and 64 B back through a proxy, 32 connections", &proxy_family, proxy,
       32, PROXY_REQUESTS },
     { "dial-storm", "10 000 connects, 256 at once", &dial_family, dial, DIAL_AT_ONCE, 0 },
+    { "overload-echo-0.5", "an echo server offered half of what it can do", &overload_family,
+      overload_echo, 5, OVERLOAD_ECHO },
+    { "overload-echo-1", "an echo server offered just what it can do", &overload_family,
+      overload_echo, 10, OVERLOAD_ECHO },
+    { "overload-echo-2", "an echo server offered twice what it can do", &overload_family,
+      overload_echo, 20, OVERLOAD_ECHO },
+    { "overload-echo-10", "an echo server offered ten times what it can do", &overload_family,
+      overload_echo, 100, OVERLOAD_ECHO },
+    { "overload-file-0.5", "a file server offered half of what it can do", &overload_family,
+      overload_file, 5, OVERLOAD_FILE },
+    { "overload-file-1", "a file server offered just what it can do", &overload_family,
+      overload_file, 10, OVERLOAD_FILE },
+    { "overload-file-2", "a file server offered twice what it can do", &overload_family,
+      overload_file, 20, OVERLOAD_FILE },
+    { "overload-file-10", "a file server offered ten times what it can do", &overload_family,
+      overload_file, 100, OVERLOAD_FILE },
     { "idle-100k", "memory of a silent connection, 100 000 of them", &idle_family, idle, 100000,
       0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,

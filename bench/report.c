@@ -150,7 +150,7 @@ static void print_over_pool(FILE *out, const struct results *results)
     const struct entry *pool = best_pool(results);
     const struct entry *weir = pool != NULL ? weir_for(results, pool) : NULL;
 
-    if (weir == NULL)
+    if (weir == NULL || isnan(entries_ratio(weir, pool, METRIC_CPU_NS_PER_OP)))
         return;
     fprintf(out, "  %-24s%6.2fx the operations/s at %5.2fx the CPU each of the fastest (%s",
             results->bench->name, entries_ratio(weir, pool, METRIC_OPS_PER_S),

@@ -54,6 +54,12 @@ void uv_peer_udp(const struct udp_job *job)
     absent();
 }
 
+void uv_peer_overload(const struct overload_job *job)
+{
+    (void)job;
+    absent();
+}
+
 void uv_peer_jobs(struct jobs_job *job)
 {
     (void)job;

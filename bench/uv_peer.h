@@ -19,5 +19,6 @@ void uv_peer_jobs(struct jobs_job *job);
 void uv_peer_log(struct log_job *job);
 void uv_peer_dial(struct dial_job *job);
 void uv_peer_udp(const struct udp_job *job);
+void uv_peer_overload(const struct overload_job *job);
 
 #endif

@@ -85,7 +85,8 @@ WEIR_API void weir_task_release(struct weir_task *task) WEIR_ANY_THREAD;
 
 /*
  * Asks the task to end: the call it is parked in, and every later one that could park, fails with
- * -ECANCELED, except release calls. Returns 0, or WEIR_ALREADY.
+ * -ECANCELED, except release calls. The scopes that it has created are cancelled with it
+ * (weir/scope.h). Returns 0, or WEIR_ALREADY.
  */
 WEIR_API int weir_task_cancel(struct weir_task *task) WEIR_ANY_THREAD;
 
@@ -109,7 +110,8 @@ WEIR_API int weir_loop_index(void) WEIR_ANY_THREAD;
 WEIR_API int weir_set_priority(enum weir_priority priority) WEIR_ANY_THREAD;
 WEIR_API enum weir_priority weir_priority(void) WEIR_ANY_THREAD;
 
-/* Lets the other ready tasks of the loop run. Returns 0, or -ECANCELED. */
+/* Lets the other ready tasks of the loop run; those of other priorities by their shares. Returns 0,
+ * or -ECANCELED. */
 WEIR_API int weir_yield(void) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
 /* Parks until the deadline, never less. Returns 0, or -ECANCELED. */

@@ -18,10 +18,9 @@ void weir__gauge_add(struct weir__gauge *gauge)
 
 void weir__gauge_remove(struct weir__gauge *gauge)
 {
-    if (!gauge->link.next)
-        return;
     weir__lock_acquire(&list_lock);
-    weir__list_unlink(&gauge->link);
+    if (gauge->link.next) /* its neighbours write it, too */
+        weir__list_unlink(&gauge->link);
     weir__lock_release(&list_lock);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/exempt.h"
 #include "core/expiry.h"
 #include "core/park.h"
 
@@ -29,7 +30,9 @@ static void wake_thread(struct weir__wait *wait)
     /* release; pairs with the acquire in park_thread. The owner may be gone right after: the
      * address is thread-local storage, and waking an address nobody waits on is harmless. */
     atomic_store_explicit(&thread->futex, 1, memory_order_release);
+    weir__exempt_open();
     syscall(SYS_futex, &thread->futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    weir__exempt_shut();
 }
 
 struct weir__wait *weir__wait_of_thread(void)

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/exempt.h"
 #include "base/memory.h"
 #include "core/park.h"
 #include "sync/chan_users.h"
@@ -258,11 +259,14 @@ static bool wake_one(struct weir_chan *chan, struct weir__list *waiters,
     weir__lock_release(&chan->lock);
     if (!waiter)
         return false;
-    if (told)
+    if (told) {
+        weir__exempt_open();
         fprintf(stderr,
                 "weir: channel \"%s\" was released for the last time while %s was parked "
                 "in %s; it was aborted, and the waiter gets -EPIPE\n",
                 chan->name, name, told);
+        weir__exempt_shut();
+    }
     weir__wait_wake(waiter->wait);
     return true;
 }

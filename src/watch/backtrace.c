@@ -50,33 +50,40 @@ static bool is_frame(uintptr_t place, const struct weir__stack_bounds *bounds, u
            weir__registers_call_before((const uint8_t *)back - WEIR__CALL_BYTES_MAX, back, target);
 }
 
+/* How well the call that made a frame fits the function that runs in it: the call leads to it; or
+ * to where that is decided as the program runs; or to another function, which may have jumped here
+ * with its last instruction, or which returned long ago. */
+static int fitness(uintptr_t target, uintptr_t function)
+{
+    if (target == function)
+        return 3;
+    return target == 0 || weir__cfi_function(target) != target ? 2 : 1;
+}
+
 /*
  * The frame pointer of a frame that has one, though nobody knows it. Leftovers of earlier calls
- * look like frames, too: one whose call leads to this very function is preferred; else the first.
+ * look like frames, too: the first of those that fit best is taken.
  */
 static bool search_frame_pointer(struct weir__frame_state *frame,
                                  const struct weir__stack_bounds *bounds)
 {
-    uintptr_t sp = frame->registers[WEIR__REGISTER_STACK], first = 0;
+    uintptr_t sp = frame->registers[WEIR__REGISTER_STACK], best = 0;
     uintptr_t function = weir__cfi_function(weir__frame_place(frame));
+    int best_fitness = 0;
 
-    for (uintptr_t word = 0; word < SEARCH_MAX; word++) {
+    for (uintptr_t word = 0; word < SEARCH_MAX && best_fitness < 3; word++) {
         uintptr_t place = sp + word * sizeof word, target;
 
         if (place >= bounds->high)
             break;
-        if (!is_frame(place, bounds, &target))
-            continue;
-        if (!first)
-            first = place;
-        if (target == function) {
-            first = place;
-            break;
+        if (is_frame(place, bounds, &target) && fitness(target, function) > best_fitness) {
+            best = place;
+            best_fitness = fitness(target, function);
         }
     }
-    if (first)
-        weir__frame_set(frame, WEIR__REGISTER_FRAME, first);
-    return first != 0;
+    if (best)
+        weir__frame_set(frame, WEIR__REGISTER_FRAME, best);
+    return best != 0;
 }
 
 /* Where the return address was never saved either, the one beside the frame pointer is the caller's

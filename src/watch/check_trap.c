@@ -143,7 +143,7 @@ static long change_mask(ucontext_t *context, const long *args)
 
 static long set_action(const long *args)
 {
-    struct action action;
+    struct action action = { .flags = 0 };
 
     if (args[3] != MASK_BYTES)
         return -EINVAL;

@@ -27,15 +27,15 @@ static void answer(struct weir__probe *probe, const void *ucontext)
 {
     const struct weir__loop *loop = weir__loop_current;
     const struct weir_task *task = loop ? loop->current : NULL;
+    /* acquire; pairs with the store in weir__probe_ask: the last answer has been read */
+    unsigned number = atomic_load_explicit(&probe->asked, memory_order_acquire);
 
     probe->frame_count = weir__backtrace_of_context(ucontext, probe->frames, WEIR__BACKTRACE_MAX);
     probe->task_name[0] = '\0';
     if (task)
         memcpy(probe->task_name, task->name, sizeof probe->task_name);
     /* release; pairs with the acquire in weir__probe_ask. Only this handler writes. */
-    atomic_store_explicit(&probe->answered,
-                          atomic_load_explicit(&probe->asked, memory_order_relaxed),
-                          memory_order_release);
+    atomic_store_explicit(&probe->answered, number, memory_order_release);
 }
 
 static void pass_on(int number, siginfo_t *info, void *ucontext)

@@ -16,7 +16,7 @@
  *      ^                                                             |
  *      `------------- its end: counted with its whole time ----------'
  *
- * When all loops have been idle for a second it sleeps until one of them wakes up
+ * When all loops have been idle for the limit it sleeps until one of them wakes up
  * (weir__loop_woke), or the watchdogs want to look, which do so on the same thread (watchdog.h).
  *
  * What it reads of a held loop (the running task, its stack, the ring's entries) stays as it is as
@@ -73,7 +73,8 @@ struct weir__finding {
     char task_name[WEIR_NAME_BYTES];
     char fd_name[WEIR__STALL_NAME_BYTES];
     char op[WEIR__STALL_NAME_BYTES];
-    int64_t run_ns;      /* STARVED: time that it had a CPU */
+    int64_t watched_ns;  /* STARVED: so long its thread's time was watched */
+    int64_t run_ns;      /* and so much of it it had a CPU */
     uint64_t switches;   /* QUEUE: how many ran meanwhile */
     unsigned task_count; /* QUEUE: that the loop has */
     long number;         /* of the system call; -1: none */

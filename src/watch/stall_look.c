@@ -155,7 +155,7 @@ static void examine_runner(struct weir__held *held, const struct weir__sleeper *
     if (passed_ns >= starved_least_ns && ran_ns < passed_ns / 2) {
         finding->stall.kind = WEIR_STALL_STARVED;
         finding->run_ns = ran_ns;
-        finding->stall.held_ns = passed_ns;
+        finding->watched_ns = passed_ns;
     }
     if (weir__probe_ask(probe, patience_ns)) {
         memcpy(finding->task_name, probe->task_name, sizeof finding->task_name);

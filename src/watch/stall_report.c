@@ -139,9 +139,11 @@ static void write_queue(struct text *text, const struct weir__finding *finding)
 static void write_starved(struct text *text, const struct weir__finding *finding)
 {
     add(text,
-        "loop %u is starved: its thread was ready to run for %lld ms, and had a CPU for %lld ms of "
-        "them; the machine is overloaded: run fewer busy threads beside the loops, or fewer loops",
-        finding->stall.loop_index, ms(finding->stall.held_ns), ms(finding->run_ns));
+        "loop %u is starved: it has not got on for %lld ms; its thread is ready, and had a CPU for "
+        "%lld of the last %lld ms; the machine is overloaded: run fewer busy threads beside the "
+        "loops, or fewer loops",
+        finding->stall.loop_index, ms(finding->stall.held_ns), ms(finding->run_ns),
+        ms(finding->watched_ns));
 }
 
 static const struct kind {

@@ -5,6 +5,7 @@
  */
 #include "watch/symbol.h"
 
+#include "base/exempt.h"
 #include "base/kernel.h"
 
 #include <elf.h>
@@ -264,7 +265,7 @@ static void name_object(const struct object *object, char *text, size_t bytes)
         }
     }
     slash = strrchr(path, '/');
-    snprintf(text, bytes, "%s", slash ? slash + 1 : path);
+    snprintf(text, bytes, "%.*s", (int)bytes - 1, slash ? slash + 1 : path);
 }
 
 void weir__symbol_format(void *address, bool is_return_address, char *text, size_t bytes)
@@ -274,7 +275,7 @@ void weir__symbol_format(void *address, bool is_return_address, char *text, size
     char object_name[64];
     const char *name;
 
-    pthread_mutex_lock(&mutex);
+    weir__exempt_lock(&mutex);
     if (!look_up(place, &object, &name, &start)) {
         snprintf(text, bytes, "0x%" PRIxPTR, (uintptr_t)address);
     } else {
@@ -295,7 +296,7 @@ bool weir__symbol_name(void *address, char *text, size_t bytes)
     uintptr_t start;
     const char *name;
 
-    pthread_mutex_lock(&mutex);
+    weir__exempt_lock(&mutex);
     if (look_up((uintptr_t)address, &object, &name, &start) && name)
         snprintf(text, bytes, "%s", name);
     pthread_mutex_unlock(&mutex);
@@ -314,7 +315,7 @@ void weir__symbol_print(FILE *stream, void *const *addresses, size_t count)
 
 void weir__symbol_forget(void)
 {
-    pthread_mutex_lock(&mutex);
+    weir__exempt_lock(&mutex);
     for (unsigned i = 0; i < file_count; i++)
         unmap(&files[i]);
     file_count = 0;

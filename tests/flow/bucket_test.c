@@ -72,6 +72,7 @@ static void expect_at(struct taker *taker, int64_t at_ns)
     pass_time(1 + TICK);
     CHECK_SAME(taker->result, 0);
     CHECK_SAME(taker->passed_ns, at_ns + TICK);
+    CHECK_SAME(actor_join(&taker->actor), 0);
 }
 
 /* --- The rate --- */
@@ -201,6 +202,8 @@ CASE(the_line_is_bounded, ALONE, 0)
     pass_time(2LL * SECOND + TICK);
     CHECK_SAME(takers[1].result, 0);
     CHECK(takers[1].passed_ns > 0);
+    for (size_t i = 0; i < 2; i++)
+        CHECK_SAME(actor_join(&takers[i].actor), 0);
     CHECK_SAME(look_at(bucket).waiting, 0);
     weir_bucket_release(bucket);
 }
@@ -212,6 +215,7 @@ static void cancel(struct taker *taker)
     CHECK_SAME(weir_task_cancel(taker->actor.task), 0);
     weir__sched_settle();
     CHECK_SAME(taker->result, -ECANCELED);
+    CHECK_SAME(actor_join(&taker->actor), 0);
 }
 
 /* Whichever of the line is cancelled: those behind it go earlier, and no token is lost. */
@@ -258,6 +262,7 @@ CASE(a_cancelled_task_takes_nothing, ALONE, 0)
     CHECK_SAME(weir_task_cancel(taker.actor.task), 0);
     weir__sched_settle();
     CHECK_SAME(taker.result, -ECANCELED);
+    CHECK_SAME(actor_join(&taker.actor), 0);
     CHECK_SAME(look_at(bucket).tokens, 3);
     weir_bucket_release(bucket);
 }

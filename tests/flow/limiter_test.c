@@ -67,11 +67,13 @@ static bool is_waiting(const struct guest *guest)
     return guest->end_ns == 0;
 }
 
+/* Its wait has ended so. */
 static void expect(struct guest *guest, int result)
 {
     weir__sched_settle();
     CHECK(!is_waiting(guest));
     CHECK_SAME(guest->result, result);
+    CHECK_SAME(actor_join(&guest->actor), 0);
 }
 
 static void leave(struct guest *guest)

@@ -340,6 +340,7 @@ static void expect(struct taker *taker, int result, uint64_t value)
     CHECK_SAME(taker->result, result);
     if (result == 0)
         CHECK_SAME(taker->value, value);
+    CHECK_SAME(actor_join(&taker->actor), 0);
 }
 
 CASE(takers_are_served_in_order, ALONE, 0)

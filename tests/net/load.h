@@ -42,6 +42,7 @@ struct load {
     long admitted;
     long refused;
     long unanswered;
+    int64_t lag_ns; /* the latest that it sent something by its own fault: it had no processor */
     double goodput; /* admitted a second */
     size_t latency_count;
     int64_t latencies_ns[LOAD_LATENCIES_MAX]; /* of those admitted, sorted at the end */
@@ -157,20 +158,27 @@ static inline int load_go(void *arg)
 {
     struct load *load = arg;
     struct load_run run = { .load = load, .random = 88172645463325252 };
-    int64_t start_ns, end_ns, now_ns;
+    int64_t start_ns, end_ns, now_ns, busy_ns; /* when all connections were busy last */
     double due_ns;
 
     load->sent = load->admitted = load->refused = 0;
+    load->lag_ns = 0;
     load->latency_count = 0;
     load_open(&run);
-    start_ns = load_now();
+    start_ns = busy_ns = load_now();
     end_ns = start_ns + (int64_t)(load->seconds * 1e9);
     due_ns = (double)start_ns;
     while ((now_ns = load_now()) < end_ns) {
         while ((int64_t)due_ns <= now_ns && run.idle_count > 0) {
+            int64_t from_ns = (int64_t)due_ns > busy_ns ? (int64_t)due_ns : busy_ns;
+
+            if (now_ns - from_ns > load->lag_ns)
+                load->lag_ns = now_ns - from_ns;
             load_send(&run, (int64_t)due_ns);
             due_ns += load_gap(&run) * 1e9 / load->rate;
         }
+        if (run.idle_count == 0)
+            busy_ns = now_ns;
         load_turn(&run, run.idle_count ? (int64_t)due_ns - now_ns : 1000000);
     }
     load->goodput = (double)load->admitted / load->seconds;

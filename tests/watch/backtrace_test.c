@@ -221,8 +221,11 @@ static void test_sleeper(void **state)
     close(sleeper.ends[0]);
     close(sleeper.ends[1]);
     print(addresses, count, text);
-    CHECK_ORDER(text, "read+", "read_slowly+", "sleep_in_read+");
+    CHECK(strstr(text, "read+") != NULL);
     CHECK(sure >= 2);
+    /* A sanitizer's read has a frame of its own that is searched for, and jumps. */
+    if (!TEST_SANITIZED)
+        CHECK_ORDER(text, "read+", "read_slowly+", "sleep_in_read+");
     test_carry_out();
 }
 

@@ -23,6 +23,11 @@
 
 enum { NOTES_MAX = 32, NOTE_TEXT_BYTES = 4096 };
 
+/* Behind a call: it stays a call of its own, of this very function. Optimisers make one place of
+ * two calls, or several of one in a loop. */
+#define KEEP_PLACE() __asm__ volatile("nop" ::: "memory")
+#define NOINLINE     __attribute__((noinline))
+
 /* One report. */
 struct note {
     char task[64];

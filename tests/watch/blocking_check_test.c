@@ -20,7 +20,7 @@ static int open_pipe(void **state)
 
 /* --- What a report says ----------------------------------------------------------------------- */
 
-static int read_in_task(void *arg)
+static NOINLINE int read_in_task(void *arg)
 {
     (void)arg;
     CHECK(read(ends[0], buffer, 1) == 1);
@@ -62,13 +62,19 @@ static void case_173_blocking_call_is_named(void **state)
 
 /* --- Once for each place ---------------------------------------------------------------------- */
 
+static NOINLINE void nap(void)
+{
+    usleep(1);
+    KEEP_PLACE();
+}
+
 static int sleep_often(void *arg)
 {
     uint64_t counters[WEIR_COUNTER_COUNT];
 
     (void)arg;
     for (int i = 0; i < 10; i++)
-        usleep(1);
+        nap();
     usleep(1);
     CHECK(weir_stats_read(counters, WEIR_COUNTER_COUNT) > 0);
     CHECK_EQUAL((long long)counters[WEIR_BLOCKING_CALLS], 11);
@@ -89,7 +95,10 @@ static void test_once_for_each_place(void **state)
 
 static int read_below(void *arg)
 {
-    return read_in_task(arg);
+    int result = read_in_task(arg);
+
+    KEEP_PLACE();
+    return result;
 }
 
 static void check_allowed(const char *list, int expected)

@@ -27,13 +27,16 @@ static struct notes notes;
 static atomic_int handled;
 
 /* The check still works on this thread: exactly one more report, at `place` of two. */
-static __attribute__((noinline)) void block_here(int place)
+static NOINLINE void block_here(int place)
 {
-    if (place == 0)
+    if (place == 0) {
         usleep(1);
-    else
-        usleep(1);
-    atomic_signal_fence(memory_order_seq_cst); /* no tail call */
+        KEEP_PLACE();
+    } else {
+        usleep(2);
+        KEEP_PLACE();
+        KEEP_PLACE();
+    }
 }
 
 /* --- Signals ---------------------------------------------------------------------------------- */
@@ -342,17 +345,21 @@ static void *block_unseen(void *arg)
     return arg;
 }
 
+static NOINLINE void start_thread(void *arg)
+{
+    void *result = NULL;
+    pthread_t thread;
+
+    CHECK(pthread_create(&thread, NULL, block_unseen, arg) == 0);
+    block_here(0);
+    CHECK(pthread_join(thread, &result) == 0);
+    CHECK_EQUAL(result == arg, 1);
+}
+
 static int start_threads(void *arg)
 {
-    for (int i = 0; i < 3; i++) {
-        pthread_t thread;
-        void *result = NULL;
-
-        CHECK(pthread_create(&thread, NULL, block_unseen, arg) == 0);
-        block_here(0);
-        CHECK(pthread_join(thread, &result) == 0);
-        CHECK_EQUAL(result == arg, 1);
-    }
+    for (int i = 0; i < 3; i++)
+        start_thread(arg);
     return 0;
 }
 
@@ -366,7 +373,7 @@ static void test_threads_of_a_task_are_not_checked(void **state)
     assert_int_equal(notes.count, 2);
 }
 
-static int exit_status_of(pid_t child)
+static NOINLINE int exit_status_of(pid_t child)
 {
     int status = -1;
 

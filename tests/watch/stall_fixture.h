@@ -12,18 +12,7 @@
 #include <time.h>
 
 #include "support/support.h"
-
-/* ThreadSanitizer keeps signals back until the thread makes a call that it knows of. */
-#if defined(__SANITIZE_THREAD__)
-#define PROBES_ANSWERED 0
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PROBES_ANSWERED 0
-#endif
-#endif
-#ifndef PROBES_ANSWERED
-#define PROBES_ANSWERED 1
-#endif
+#include "watch/sanitizer.h"
 
 enum { CAUGHT_TEXT_BYTES = 8192 };
 
@@ -43,9 +32,12 @@ static struct caught {
 
 static void catch_stall(void *context, const struct weir_stall *stall)
 {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* two runtimes have two watchers */
+
     (void)context;
     if (caught.wanted >= 0 && (int)stall->kind != caught.wanted)
         return;
+    pthread_mutex_lock(&mutex);
     caught.stall = *stall;
     snprintf(caught.task_name, sizeof caught.task_name, "%s",
              stall->task_name ? stall->task_name : "");
@@ -57,6 +49,7 @@ static void catch_stall(void *context, const struct weir_stall *stall)
         atomic_fetch_add(&caught.all_count, 1);
     }
     atomic_fetch_add(&caught.count, 1);
+    pthread_mutex_unlock(&mutex);
 }
 
 /* Resets what was caught; from now on only stalls of the kind are. On a busy machine some are of

@@ -21,7 +21,7 @@
 
 #include "watch/stall_fixture.h"
 
-static volatile long sink;
+static atomic_long sink;
 
 /* --- A computation ---------------------------------------------------------------------------- */
 
@@ -457,10 +457,10 @@ static void test_starved(void **state)
     assert_int_equal(test_run(starved, &is_taken, &options), 0);
     assert_int_equal(pthread_join(taker, NULL), 0);
     CHECK_EQUAL(caught.stall.kind, WEIR_STALL_STARVED);
-    CHECK_TEXT(caught.text, "weir: loop 0 is starved: its thread was ready to run for ",
-               " ms, and had a CPU for ",
-               " ms of them; the machine is overloaded: run fewer busy threads beside the loops, "
-               "or fewer loops\n");
+    CHECK_TEXT(caught.text, "weir: loop 0 is starved: it has not got on for ",
+               " ms; its thread is ready, and had a CPU for ", " of the last ",
+               " ms; the machine is overloaded: run fewer busy threads beside the loops, or fewer "
+               "loops\n");
     test_carry_out();
 }
 

@@ -8,6 +8,10 @@
  *
  * Each wrapper is a row: the function, and the system call that the runtime is to judge it by.
  */
+/* The functions themselves are defined here, not what headers make of them. */
+#define __NO_INLINE__ 1
+#undef _FORTIFY_SOURCE
+
 #include "watch/interpose.h"
 
 #include <arpa/inet.h>
@@ -301,6 +305,27 @@ WRAP(int, fflush, (FILE *file), (file),
 WRAP(int, fclose, (FILE *file), (file),
      file->_IO_write_ptr > file->_IO_write_base ? SYS_write : SYS_close, fileno(file), 0, 0, 0, 0,
      0)
+/* clang-format on */
+
+/* --- What headers make of some of them -------------------------------------------------------- */
+
+/* clang-format off */
+WRAP_FD(ssize_t, __read_chk, (int fd, void *to, size_t bytes, size_t room), (fd, to, bytes, room),
+        SYS_read)
+WRAP_FD(ssize_t, __pread_chk, (int fd, void *to, size_t bytes, off_t at, size_t room),
+        (fd, to, bytes, at, room), SYS_pread64)
+WRAP(ssize_t, __recv_chk, (int fd, void *to, size_t bytes, size_t room, int flags),
+     (fd, to, bytes, room, flags), SYS_recvfrom, fd, 0, 0, flags, 0, 0)
+WRAP_PATH(int, __open_2, (const char *path, int flags), (path, flags), SYS_openat)
+WRAP_PATH(int, __open64_2, (const char *path, int flags), (path, flags), SYS_openat)
+WRAP_PATH(int, __openat_2, (int folder, const char *path, int flags), (folder, path, flags),
+          SYS_openat)
+WRAP_INPUT(ssize_t, __getdelim, (char **line, size_t *bytes, int end, FILE *file),
+           (line, bytes, end, file))
+WRAP_INPUT(char *, __fgets_chk, (char *to, size_t room, int bytes, FILE *file),
+           (to, room, bytes, file))
+WRAP_INPUT(size_t, __fread_chk, (void *to, size_t room, size_t bytes, size_t count, FILE *file),
+           (to, room, bytes, count, file))
 /* clang-format on */
 
 /* --- Those that need more than a row ---------------------------------------------------------- */
