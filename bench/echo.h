@@ -31,6 +31,7 @@ struct echo_job {
 echo_fn uring_echo, uring_multi_echo, epoll_echo, threads_echo, weir_echo, weir_stream_echo;
 echo_fn weir_idle, weir_stream_idle;
 echo_fn threads_waiting, weir_waiting;
+echo_fn weir_unwatched_echo; /* without stall detection */
 
 /* What every server does to a socket that it accepted: TCP_NODELAY. Ends the trial on errors. */
 int echo_accepted(int fd);

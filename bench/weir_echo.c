@@ -54,11 +54,12 @@ static int accept_all(void *arg)
     trial_fail("weir_accept: %s", weir_error_name(fd));
 }
 
-static void run(const struct echo_job *job, weir_task_fn *serve)
+static void run(const struct echo_job *job, weir_task_fn *serve, int64_t stall_limit_ns)
 {
     struct weir_server server = { job->listener, serve };
     struct weir_options options = weir_peer_options();
 
+    options.stall_limit_ns = stall_limit_ns;
     if (job->spin_ns > 0)
         options.spin_max_ns = (int64_t)job->spin_ns;
     weir_peer_run(accept_all, &server, &options);
@@ -66,10 +67,15 @@ static void run(const struct echo_job *job, weir_task_fn *serve)
 
 void weir_echo(const struct echo_job *job)
 {
-    run(job, serve_echo);
+    run(job, serve_echo, 0);
+}
+
+void weir_unwatched_echo(const struct echo_job *job)
+{
+    run(job, serve_echo, -1);
 }
 
 void weir_waiting(const struct echo_job *job)
 {
-    run(job, serve_waiting);
+    run(job, serve_waiting, 0);
 }

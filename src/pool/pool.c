@@ -338,11 +338,12 @@ static int run_own(struct weir_pool *pool, weir_pool_fn *fn, void *arg,
                    const struct weir_job_options *options, int64_t deadline_ns)
 {
     struct weir__own_job *own = make_own(fn, arg, options, deadline_ns);
-    struct stay stay = { .job = &own->job };
+    struct stay stay;
     int result;
 
     if (!own)
         return -ENOMEM;
+    stay.job = &own->job;
     result = enter(pool, &own->job);
     if (result >= 0) {
         result = run_job(pool, &stay, WEIR__PARK_CANCELLABLE);

@@ -24,8 +24,8 @@ enum {
     NS_PER_SECOND = 1000000000,
     LOOKS_PER_LIMIT = 4,
     PERIOD_MAX_NS = 250000000,
-    IDLE_NS = NS_PER_SECOND, /* all loops idle for so long: nobody looks */
-    GAP_PERIODS = 8,         /* so late a look says nothing about loops: all stood still */
+    IDLE_LOOKS = 4,  /* all loops idle so often: nobody looks; so at most one wake a limit */
+    GAP_PERIODS = 8, /* so late a look says nothing about loops: all stood still */
 };
 
 /* runtime->watcher_sleeps */
@@ -189,7 +189,7 @@ static void *watch(void *arg)
 
         if (finding_count > 0)
             report(stall, finding_count);
-        if (stall->idle_looks * stall->period_ns >= IDLE_NS)
+        if (stall->idle_looks >= IDLE_LOOKS)
             sleep_with_loops(stall, next_ns);
         else
             wait_in(stall, NAPS,

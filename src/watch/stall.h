@@ -16,7 +16,7 @@
  *      ^                                                             |
  *      `------------- its end: counted with its whole time ----------'
  *
- * When all loops have been idle for a second it sleeps until one of them wakes up
+ * When all loops have been idle for the limit it sleeps until one of them wakes up
  * (weir__loop_woke), or the watchdogs want to look, which do so on the same thread (watchdog.h).
  *
  * What it reads of a held loop (the running task, its stack, the ring's entries) stays as it is as

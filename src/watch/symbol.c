@@ -265,7 +265,7 @@ static void name_object(const struct object *object, char *text, size_t bytes)
         }
     }
     slash = strrchr(path, '/');
-    snprintf(text, bytes, "%s", slash ? slash + 1 : path);
+    snprintf(text, bytes, "%.*s", (int)bytes - 1, slash ? slash + 1 : path);
 }
 
 void weir__symbol_format(void *address, bool is_return_address, char *text, size_t bytes)
