@@ -32,8 +32,8 @@ WEIR_BEGIN
 /*
  * Of the calling task's runtime; from a plain thread, of all runtimes of the process. Loops have
  * until the deadline to answer.
- * Returns how many tasks it told of. Errors: -EINVAL; -ECANCELED; -ENOMEM; -EOWNERDEAD a forked
- * child.
+ * Returns how many tasks it told of. Errors: -EINVAL; -ETIME another dump, or a look of the
+ * watchdogs, was under way until the deadline; -ECANCELED; -ENOMEM; -EOWNERDEAD a forked child.
  */
 WEIR_API WEIR_MUST_CHECK int weir_dump(weir_dump_line_fn *line, void *context, unsigned flags,
                                        int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;

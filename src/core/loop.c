@@ -164,15 +164,31 @@ static bool must_look(const struct weir__loop *loop)
            weir__counter_get(&loop->counters, WEIR_TURNS) % STALE_TURNS == 0;
 }
 
+/* The turn that ends has left so much of its budget; the next one has all of it. */
+static inline void renew(struct weir__loop *loop, int left)
+{
+    weir__counter_add(&loop->counters, WEIR_SWITCHES, (uint64_t)(WEIR__LOOP_BUDGET - left));
+    loop->budget = WEIR__LOOP_BUDGET;
+}
+
+/* The same with other than normal tasks, now or in the turn that ends. */
+static __attribute__((noinline)) void renew_classed(struct weir__loop *loop)
+{
+    renew(loop, weir__loop_budget(loop) + loop->budget_cut);
+    loop->classed_budget = WEIR__LOOP_BUDGET;
+    loop->budget_cut = 0;
+    if (loop->classed_count)
+        loop->budget = 0;
+}
+
 /* Mail and timers. */
 static inline void begin_turn(struct weir__loop *loop)
 {
     weir__counter_add(&loop->counters, WEIR_TURNS, 1);
-    weir__counter_add(&loop->counters, WEIR_SWITCHES,
-                      (uint64_t)(WEIR__LOOP_BUDGET - loop->budget_cut - weir__loop_budget(loop)));
-    loop->budget = loop->classed_count ? 0 : WEIR__LOOP_BUDGET;
-    loop->classed_budget = WEIR__LOOP_BUDGET;
-    loop->budget_cut = 0;
+    if (WEIR_UNLIKELY(loop->classed_count || loop->budget_cut))
+        renew_classed(loop);
+    else
+        renew(loop, loop->budget);
     if (weir__mailbox_has_mail(&loop->mailbox))
         drain(loop);
     expire(loop);

@@ -40,6 +40,7 @@ struct weir__pool_thread {
     pthread_t handle;
     unsigned number;
     bool coming;                        /* under the mutex: counted in coming_count */
+    bool is_new;                        /* under the mutex: counted in starting_count */
     bool ended;                         /* its own */
     bool is_last;                       /* its own: of a pool that was left to it */
     atomic_uint word;                   /* see above */
@@ -121,6 +122,7 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
         pool->called_ns = now_ns;
         help.start = true;
         pool->coming_count++;
+        pool->starting_count++;
         pool->stats.threads++;
     }
     return help;
@@ -128,13 +130,10 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
 
 int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns)
 {
-    size_t ready_count = weir__job_queue_ready(&pool->jobs);
+    int64_t after_ns = pool->growth.after_ns > 0 ? pool->growth.after_ns : LATE_NS;
+    unsigned woken_count = pool->coming_count - pool->starting_count;
 
-    if (ready_count == 0)
-        return INT64_MAX;
-    if (ready_count <= pool->coming_count && pool->stats.threads_busy < pool->growth.parallel)
-        return INT64_MAX; /* those who come will take them */
-    return weir__clock_add(now_ns, pool->growth.after_ns > 0 ? pool->growth.after_ns : LATE_NS);
+    return pool->jobs.count > woken_count ? weir__clock_add(now_ns, after_ns) : INT64_MAX;
 }
 
 /* How often the thread has slept in the kernel since it began. */
@@ -233,14 +232,16 @@ static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
     weir__list_append(&pool->idle, &self->link);
 }
 
-/* Under the mutex: the job whose turn it is, or NULL when there is none, or enough others work. */
-static struct weir__job *take(struct weir__pool_thread *self, int64_t now_ns)
+/* Under the mutex: the job whose turn it is, or NULL when there is none. One who was called takes
+ * it in any case: that is what the others rely on. Else NULL also when enough others work. */
+static struct weir__job *take(struct weir__pool_thread *self, bool was_called, int64_t now_ns)
 {
     struct weir_pool *pool = self->pool;
     struct weir__job *job;
 
-    if (pool->jobs.count == 0 ||
-        weir__growth_is_crowd(&pool->growth, count_working(pool, now_ns) + 1))
+    if (pool->jobs.count == 0)
+        return NULL;
+    if (!was_called && weir__growth_is_crowd(&pool->growth, count_working(pool, now_ns) + 1))
         return NULL;
     job = weir__job_queue_take(&pool->jobs);
     if (!job)
@@ -278,6 +279,8 @@ static void arrive(struct weir__pool_thread *self)
 
     self->coming = false;
     pool->coming_count--;
+    pool->starting_count -= self->is_new;
+    self->is_new = false;
     if (pool->stats.threads_max < pool->stats.threads)
         pool->stats.threads_max = pool->stats.threads;
 }
@@ -312,13 +315,15 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     int64_t now_ns = weir__clock_now();
     struct weir__pool_help help;
     struct weir__job *job;
+    bool was_called;
 
     weir__exempt_lock(&pool->mutex);
-    if (self->coming)
+    was_called = self->coming;
+    if (was_called)
         arrive(self);
     if (done)
         finish(self, done, now_ns);
-    job = take(self, now_ns);
+    job = take(self, was_called, now_ns);
     if (!job)
         go_idle(self, now_ns);
     self->curious = weir__growth_is_curious(&pool->growth, pool->jobs.count);
@@ -397,6 +402,7 @@ static int start_thread(struct weir_pool *pool)
         /* relaxed: it only names the thread */
         .number = atomic_fetch_add_explicit(&pool->started_count, 1, memory_order_relaxed),
         .coming = true,
+        .is_new = true,
     };
     weir__list_init(&thread->link);
     error = weir__thread_create(&handle, work, thread);
@@ -412,6 +418,7 @@ void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
         weir__exempt_lock(&pool->mutex);
         pool->retry_ns = weir__clock_add(weir__clock_now(), RETRY_NS);
         pool->coming_count--;
+        pool->starting_count--;
         pool->stats.threads--;
         pthread_cond_signal(&pool->all_ended); /* a runtime that ends may wait for this one, too */
         if (!weir__list_empty(&pool->idle))
@@ -433,6 +440,7 @@ int weir__pool_start(struct weir_pool *pool)
         error = start_thread(pool); /* it waits for the mutex before it looks at what follows */
     if (first && error >= 0) {
         pool->coming_count = 1;
+        pool->starting_count = 1;
         pool->stats.threads = 1;
     }
     pthread_mutex_unlock(&pool->mutex);

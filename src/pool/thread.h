@@ -71,11 +71,12 @@ struct weir_pool {
     /* Under the mutex. */
     struct weir__job_queue jobs;
     struct weir__growth growth;
-    struct weir__list idle; /* weir__pool_thread.link; the last one slept least */
-    struct weir__list busy; /* the same, of those that have a job; the last one began last */
-    unsigned coming_count;  /* woken or started, and not yet at the mutex */
-    int64_t called_ns;      /* when the last of them was */
-    int64_t retry_ns;       /* no thread is started before */
+    struct weir__list idle;  /* weir__pool_thread.link; the last one slept least */
+    struct weir__list busy;  /* the same, of those that have a job; the last one began last */
+    unsigned coming_count;   /* woken or started, and not yet at the mutex */
+    unsigned starting_count; /* of them those started, which may fail */
+    int64_t called_ns;       /* when the last of them was */
+    int64_t retry_ns;        /* no thread is started before */
     bool stopping;
     bool left;                     /* the runtime is gone; the last thread ends the pool */
     void (*on_end)(void *context); /* then; outside of the mutex */
@@ -105,8 +106,8 @@ void weir__pool_free(struct weir_pool *pool);
 /* Under the mutex, after each change that may leave jobs without a thread: who is to come. */
 struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns);
 
-/* Under the mutex: when to ask for help again, if nothing happens meanwhile; INT64_MAX when no job
- * waits, or threads come for all. */
+/* Under the mutex: when to ask for help again, if nothing happens meanwhile; INT64_MAX when woken
+ * threads come for all jobs. */
 int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns);
 
 /* Outside of the mutex. */

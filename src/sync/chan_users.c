@@ -91,9 +91,10 @@ void weir__chan_give_memory(struct weir_chan *chan)
 
     /* seq_cst; pairs with weir__chan_look_begin */
     atomic_thread_fence(memory_order_seq_cst);
-    if (WEIR_UNLIKELY(atomic_load_explicit(&looker_count, memory_order_relaxed) > 0)) {
+    /* acquire; pairs with weir__chan_look_end: what was read of the channel was read before */
+    if (WEIR_UNLIKELY(atomic_load_explicit(&looker_count, memory_order_acquire) > 0)) {
         weir__lock_acquire(&left_lock);
-        is_seen = atomic_load_explicit(&looker_count, memory_order_relaxed) > 0;
+        is_seen = atomic_load_explicit(&looker_count, memory_order_acquire) > 0;
         if (is_seen)
             weir__list_append(&left, &chan->listed);
         weir__lock_release(&left_lock);

@@ -3,6 +3,7 @@
 #include "sync/chan_users.h"
 #include "watch/object.h"
 #include "watch/sighting.h"
+#include "watch/stall.h"
 #include "watch/survey.h"
 #include "watch/symbol.h"
 
@@ -64,17 +65,20 @@ static void tell_task(struct dump *dump, const struct weir__sighting *sighting)
 static void tell_part(struct dump *dump, const struct weir__survey_part *part)
 {
     const struct weir__pile *pile = &part->piles[WEIR__SURVEY_SIGHTINGS];
-    char line[WEIR__SIGHTING_LINE_BYTES];
+    char line[WEIR__SIGHTING_LINE_BYTES], doing[WEIR__SYMBOL_BYTES];
 
-    if (!part->is_good)
+    if (!part->is_good) {
+        if (!weir__stall_describe(part->loop, doing, sizeof doing))
+            snprintf(doing, sizeof doing, "not known");
         snprintf(line, sizeof line,
-                 "loop %u: does not answer: a task holds it, or the kernel does; stall reports "
-                 "name it",
-                 part->loop->index);
-    else
+                 "loop %u: does not answer: a task holds it, or the kernel does, and stall reports "
+                 "say where; its thread is now %s",
+                 part->loop->index, doing);
+    } else {
         snprintf(line, sizeof line, "loop %u: %u tasks%s%s", part->loop->index, part->task_count,
                  part->is_busy ? ", and async operations under way" : "",
                  part->lacks_memory ? ", not all of them here: out of memory" : "");
+    }
     dump->line(dump->context, line);
     for (size_t i = 0; part->is_good && i < pile->count; i++)
         tell_task(dump, weir__pile_at(pile, i));

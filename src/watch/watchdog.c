@@ -62,7 +62,7 @@ int weir__watchdog_create(struct weir__runtime *runtime)
     if (!dog)
         return -ENOMEM;
     dog->runtime = runtime;
-    dog->known_threads = 1;
+    atomic_init(&dog->known_threads, 1);
     dog->look = (struct weir__look){
         .deadlock_limit_ns = options->deadlock_limit_ns,
         .mutex_limit_ns = options->mutex_limit_ns,
@@ -162,7 +162,7 @@ static bool has_others(const struct weir__watchdog *dog, const struct weir__surv
     for (unsigned i = 0; i < survey->part_count; i++)
         if (survey->parts[i].is_busy)
             return true;
-    return weir__outsiders_exist(dog->runtime, dog->known_threads);
+    return weir__outsiders_exist(dog->runtime, atomic_load(&dog->known_threads));
 }
 
 /* A look that is complete. */

@@ -47,7 +47,8 @@ struct weir__watchdog {
     /* The oldest are overwritten: then a state is told of twice. */
     struct weir__told told[WEIR__TOLD_MAX];
     size_t told_count;
-    unsigned known_threads; /* of the program, that do not use channels: one, who called weir_run */
+    /* Threads of the program that do not use channels: one, who called weir_run. */
+    atomic_uint known_threads;
     struct weir__counters counters; /* written by the thread that ticks */
 };
 

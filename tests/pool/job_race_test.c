@@ -38,7 +38,7 @@ static int do_work(void *arg)
     atomic_fetch_add(work->begun, 1);
     while (spins > 0)
         spins--;
-    if (work->spins % 32 == 0) /* surely over its deadline, if it has one */
+    if (work->spins % 8 == 0) /* surely over its deadline, if it has one */
         nanosleep(&(struct timespec){ .tv_nsec = 2 * SPREAD_US * 1000 }, NULL);
     work->number++;
     return MARK;

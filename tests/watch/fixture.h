@@ -68,8 +68,9 @@ static inline const char *find_line(const struct told *told, const char *const *
             fprintf(stderr, "among:\n%s", (told)->text);                                           \
     } while (0)
 
-static inline struct weir_task *spawn_at(struct weir_scope *scope, unsigned loop, const char *name,
-                                         weir_task_fn *fn, void *arg)
+/* Not inline: its name is where all of them were spawned. */
+static __attribute__((noinline, unused)) struct weir_task *
+spawn_at(struct weir_scope *scope, unsigned loop, const char *name, weir_task_fn *fn, void *arg)
 {
     struct weir_task *task = NULL;
     struct weir_spawn_options options = {
