@@ -248,27 +248,6 @@ static void test_sigsys_of_others_is_theirs(void **state)
     signal(SIGSYS, SIG_DFL);
 }
 
-static void die_of_sigsys(void *arg)
-{
-    struct weir_options options = checked_options(&notes);
-
-    (void)arg;
-    signal(SIGSYS, SIG_DFL); /* not cmocka's */
-    _exit(weir_run_on_this_thread(raise_sigsys, NULL, &options) < 0 ? 1 : 0);
-}
-
-static void test_sigsys_without_a_handler_ends_the_process(void **state)
-{
-    char output[256];
-    int status;
-
-    (void)state;
-    need_traps();
-    status = test_fork(die_of_sigsys, NULL, output, sizeof output);
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), SIGSYS);
-}
-
 static int take_sigsys(void *arg)
 {
     struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO }, before;
@@ -440,39 +419,6 @@ static void test_children_of_a_task_are_not_checked(void **state)
     assert_int_equal(notes.count, 3);
 }
 
-static void on_child(int number)
-{
-    atomic_fetch_add(&handled, number == SIGCHLD && getppid() > 0);
-}
-
-/* Its signal comes where the parent goes on. */
-static int lose_children(void *arg)
-{
-    for (int i = 0; i < 3; i++) {
-        pid_t child = vfork();
-
-        if (child == 0)
-            _exit(15);
-        CHECK_EQUAL(exit_status_of(child), 15);
-    }
-    CHECK_EQUAL(atomic_load(&handled), 3);
-    return arg != NULL;
-}
-
-static void test_a_child_may_end_at_once(void **state)
-{
-    struct weir_options options = checked_options(&notes);
-
-    (void)state;
-    need_traps();
-    atomic_store(&handled, 0);
-    install(SIGCHLD, on_child, SA_RESTART);
-    assert_int_equal(weir_run_on_this_thread(lose_children, NULL, &options), 0);
-    signal(SIGCHLD, SIG_DFL);
-    test_carry_out();
-    assert_int_equal(count_of(&notes, "vfork"), 1);
-}
-
 static int become_program(void *arg)
 {
     (void)arg;
@@ -608,7 +554,6 @@ int main(void)
         /* These fork, which a process that has run weir may not. */
         cmocka_unit_test(test_seccomp_goes_on),
         cmocka_unit_test(test_a_task_can_become_a_program),
-        cmocka_unit_test(test_sigsys_without_a_handler_ends_the_process),
         cmocka_unit_test(test_handlers_run_and_return),
         cmocka_unit_test(test_a_task_may_install_handlers),
         cmocka_unit_test(test_masks_are_changed_but_for_sigsys),
@@ -618,7 +563,6 @@ int main(void)
         cmocka_unit_test(test_a_task_that_takes_sigsys_is_next_in_line),
         cmocka_unit_test(test_threads_of_a_task_are_not_checked),
         cmocka_unit_test(test_children_of_a_task_are_not_checked),
-        cmocka_unit_test(test_a_child_may_end_at_once),
         cmocka_unit_test(test_a_full_table_counts),
         cmocka_unit_test(test_two_runtimes_are_checked_apart),
         cmocka_unit_test(test_without_the_overflow_handler),
