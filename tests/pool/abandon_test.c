@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Jobs that own their storage and may be left behind: who goes on when, and what becomes of it. */
 #include "base/memory.h"
+#include "core/task.h"
 #include "pool/fixture.h"
 
 #include <setjmp.h>
@@ -159,6 +160,32 @@ static void test_a_cancel_leaves_a_running_job(void **state)
 {
     (void)state;
     assert_int_equal(test_run(leave_at_cancel, NULL, NULL), 0);
+}
+
+/* The deadline passes, and before the task has gone on a cancel comes, too. */
+static int leave_for_two_reasons(void *arg)
+{
+    struct errand errand = make_errand();
+    struct call call = make_call(NULL, &errand, WEIR_FOREVER);
+
+    (void)arg;
+    call_start(&call);
+    test_await(&gate.entered, 1);
+    weir__wait_interrupt(&call.task->wait, -ETIME);
+    weir__wait_interrupt(&call.task->wait, -ECANCELED);
+    gate_pass(&gate, 1);
+    CHECK_EQUAL(call_finish(&call), -ETIME);
+    CHECK_SAME(read_stats().abandoned, 1);
+    test_await(&cleaned, 1);
+    return 0;
+}
+
+static void test_it_is_left_once(void **state)
+{
+    const struct weir_options options = { .loop_count = 1 };
+
+    (void)state;
+    assert_int_equal(test_run(leave_for_two_reasons, NULL, &options), 0);
 }
 
 /* Without storage_bytes nothing is copied: the memory itself changes hands. */
@@ -437,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_who_is_not_left_gets_the_storage_back),
         cmocka_unit_test(test_a_deadline_leaves_a_running_job),
         cmocka_unit_test(test_a_cancel_leaves_a_running_job),
+        cmocka_unit_test(test_it_is_left_once),
         cmocka_unit_test(test_memory_is_handed_over_with_the_job),
         cmocka_unit_test(test_what_never_began_is_not_abandoned),
         cmocka_unit_test(test_at_the_bound_it_is_waited_for),
