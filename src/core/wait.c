@@ -101,6 +101,8 @@ bool weir__wait_fire(struct weir__wait *wait, int code)
 
 void weir__wait_interrupt(struct weir__wait *wait, int reason)
 {
+    if (!weir__wait_is_open(wait)) /* decided: what `interrupt` is about may be gone */
+        return;
     if (wait->interrupt)
         wait->interrupt(wait, reason);
     else
