@@ -205,9 +205,8 @@ int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigne
 {
     if (wait->loop)
         return park_task(wait->loop, wait, deadline_ns, flags);
-    /* Nobody can cancel a thread, so the deadline of the job that it runs is kept here. */
-    if (!(flags & WEIR__PARK_RELEASE) && weir__inherited_of_thread.deadline_ns < deadline_ns)
-        deadline_ns = weir__inherited_of_thread.deadline_ns;
+    if (!(flags & WEIR__PARK_RELEASE))
+        deadline_ns = weir__wait_deadline(deadline_ns);
     return park_thread(thread_wait_of(wait), deadline_ns);
 }
 
