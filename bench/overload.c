@@ -99,7 +99,7 @@ static void overload_run(const struct trial *trial, struct outcome *outcome)
 }
 
 const struct family overload_family = {
-    .policy = "8 desks, 4 ms each: capacity 2000/s; requests open-loop, latency from when they "
+    .policy = "4 desks, 4 ms each: capacity 1000/s; requests open-loop, latency from when they "
               "were due; an answer after 50 ms is no operation; server and load generator each "
               "on a CPU; libuv: no bounds",
     .run = overload_run,

@@ -19,7 +19,7 @@ enum {
     OVERLOAD_BYTES = 64,
     OVERLOAD_NUMBER_AT = 8, /* in the request, 8 bytes */
     OVERLOAD_CONNECTIONS = 256,
-    OVERLOAD_DESKS = 8,
+    OVERLOAD_DESKS = 4,
     OVERLOAD_BLOCK_BYTES = 4096,
     OVERLOAD_BLOCKS = 1024,
     OVERLOAD_LATE_MS = 50, /* who is answered later than that has gone: it is no goodput */

@@ -116,6 +116,16 @@ static const struct contender overload_file[] = {
     { .name = NULL },
 };
 
+static const struct contender limiter[] = {
+    { "weir", .trial = weir_limiter_adaptive, WEIR_ON_ALL_CPUS },
+    { "fixed-1", .trial = weir_limiter_1, WEIR_ON_ALL_CPUS },
+    { "fixed-2", .trial = weir_limiter_2, WEIR_ON_ALL_CPUS },
+    { "fixed-4", .trial = weir_limiter_4, WEIR_ON_ALL_CPUS },
+    { "fixed-8", .trial = weir_limiter_8, WEIR_ON_ALL_CPUS },
+    { "fixed-32", .trial = weir_limiter_32, WEIR_ON_ALL_CPUS },
+    { .name = NULL },
+};
+
 static const struct contender dial[] = {
     { "raw", .dial = raw_dial },
     { "weir", .dial = weir_dial_storm, WEIR_ON_ALL_CPUS },
@@ -307,6 +317,16 @@ static const struct family parked_family = {
     .limit_s = 60,
 };
 
+static const struct family limiter_family = {
+    .policy =
+        "64 tasks, a pool of four threads that sleep 2 ms a request, or 8 ms; weir: adaptive; "
+        "latency from when the limiter let it in",
+    .run = run_whole,
+    .rounds = 3,
+    .rounds_quick = 1,
+    .limit_s = 12,
+};
+
 /* --- Benchmarks ------------------------------------------------------------------------------ */
 
 const struct bench benches[] = {
@@ -418,6 +438,10 @@ const struct bench benches[] = {
       overload_file, 20, OVERLOAD_FILE },
     { "overload-file-10", "a file server offered ten times what it can do", &overload_family,
       overload_file, 100, OVERLOAD_FILE },
+    { "limiter", "requests to a backend, through an adaptive limit or a fixed one", &limiter_family,
+      limiter, 0, 0 },
+    { "limiter-slower", "the same, from 5 s after the backend became four times as slow",
+      &limiter_family, limiter, 0, 1 },
     { "idle-100k", "memory of a silent connection, 100 000 of them", &idle_family, idle, 100000,
       0 },
     { "waiting-1000", "1000 clients whose requests wait 20 ms for a backend", &waiting_family,

@@ -18,7 +18,11 @@
 
 #include <string.h>
 
-enum { TARGET_MS = 4, INTERVAL_MS = 10 };
+enum {
+    TARGET_MS = 4,
+    INTERVAL_MS = 10,
+    LINE_MAX = 4 * OVERLOAD_DESKS, /* more could not be served in time */
+};
 
 struct server {
     const struct overload_job *job;
@@ -90,7 +94,8 @@ static void open_limiter(struct server *server)
 {
     const struct weir_limiter_options options = {
         .adaptive = server->adaptive,
-        .limit = server->adaptive ? 0 : OVERLOAD_DESKS, /* 0: the default, twice as many */
+        .limit = server->adaptive ? 0 : OVERLOAD_DESKS, /* 0: the default, four times as many */
+        .waiters_max = LINE_MAX,
         .target_ns = TARGET_MS * (int64_t)NS_PER_MS,
         .interval_ns = INTERVAL_MS * (int64_t)NS_PER_MS,
     };
@@ -148,6 +153,7 @@ static void open_shed(struct server *server)
 {
     const struct weir_shed_options options = {
         .refuse = refuse,
+        .capacity = LINE_MAX,
         .target_ns = TARGET_MS * (int64_t)NS_PER_MS,
         .interval_ns = INTERVAL_MS * (int64_t)NS_PER_MS,
         .work_ns = (int64_t)OVERLOAD_WORK_NS,

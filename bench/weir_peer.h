@@ -28,5 +28,7 @@ micro_fn weir_wake_asleep, weir_wake_spinning, weir_switches;
 trial_fn weir_mixed_idle, weir_mixed_inside, weir_mixed_pool, weir_mixed_ring;
 trial_fn weir_burst_alone, weir_burst_classes, weir_burst_one_class;
 trial_fn weir_parked;
+trial_fn weir_limiter_adaptive, weir_limiter_1, weir_limiter_2, weir_limiter_4, weir_limiter_8,
+    weir_limiter_32;
 
 #endif

@@ -20,10 +20,11 @@
  * weir-check loads it. Without either, weir_run refuses with -EOPNOTSUPP.
  *
  * Process-wide effects while a checked runtime runs: a SIGSYS handler, which passes on what is not
- * its own (seccomp's) to the one that was there; SIGSYS is taken out of the masks of all signal
- * handlers, and cannot be blocked on a loop's thread; a thread named "weir-check"; an alternate
- * signal stack on the loops' threads. Every system call of a task costs about 3 us more, one of
- * weir's own 0.2 us. Threads and processes that a task starts are not checked.
+ * its own (seccomp's) to the one that was there, and which nobody may replace meanwhile, tasks
+ * aside; SIGSYS is taken out of the masks of all signal handlers, and cannot be blocked on a loop's
+ * thread; a thread named "weir-check"; an alternate signal stack on the loops' threads. A system
+ * call of a task costs 3 us more, 5 where it is about a descriptor, one of weir's own 0.2 us.
+ * Threads and processes that a task starts are not checked.
  *
  * Example:
  *     struct weir_options options = { .blocking_check = WEIR_BLOCKING_CHECK_WARN };

@@ -34,7 +34,7 @@ enum weir_stall_kind {
     WEIR_STALL_HOG,        /* it runs, and does not park */
     WEIR_STALL_SUBMISSION, /* in weir's own io_uring_enter(2), which does not take what it has */
     WEIR_STALL_QUEUE,      /* nobody holds the loop, but those who are ready wait too long */
-    WEIR_STALL_STARVED,    /* the loop's thread is ready and does not get a CPU */
+    WEIR_STALL_STARVED,    /* its thread is ready, and had neither half a CPU nor the limit of it */
     WEIR_STALL_KIND_COUNT,
 };
 

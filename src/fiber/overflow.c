@@ -11,6 +11,7 @@
 #include "fiber/overflow.h"
 
 #include "base/assert.h"
+#include "base/exempt.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -80,6 +81,7 @@ static _Noreturn void die_of_overflow(const struct weir__overflow_report *report
     append_number(&message, report->bytes);
     append(&message, " bytes; spawn it with a larger stack_bytes, or keep large arrays off the "
                      "stack\n");
+    weir__exempt_open(); /* for good */
     ignored = write(STDERR_FILENO, message.text, message.length);
     (void)ignored;
     signal(SIGABRT, SIG_DFL);

@@ -73,13 +73,13 @@ static enum leaving try_to_leave(struct weir__job *job, int reason)
 
 static const struct weir__reason awaits_end = { "pool job that runs", WEIR_PHASE_POOL, NULL };
 
-/* Home loop: the task wants to go. */
+/* Home loop: the task wants to go. A cancel may come when it is about to go at its deadline. */
 static void leave(struct weir__wait *wait, int reason)
 {
     struct stay *stay = wait->subject;
     bool fired;
 
-    if (stay->job->is_release)
+    if (stay->leaving != STAYED || stay->job->is_release)
         return;
     stay->leaving = try_to_leave(stay->job, reason);
     if (stay->leaving == STAYED)

@@ -141,7 +141,7 @@ static int read_mode(const struct weir_options *options, unsigned *mode, char *w
                      size_t why_bytes)
 {
     static const char *const words[] = { "off", "warn", "abort" };
-    const char *word = getenv("WEIR_BLOCKING_CHECK");
+    const char *word = secure_getenv("WEIR_BLOCKING_CHECK");
 
     *mode = options->blocking_check;
     if (!word || !*word)
@@ -159,7 +159,7 @@ static int read_mode(const struct weir_options *options, unsigned *mode, char *w
 /* By trap, by interposer, or not at all. */
 static int choose_means(struct weir__check *check, char *why, size_t why_bytes)
 {
-    const char *by = getenv("WEIR_BLOCKING_CHECK_BY");
+    const char *by = secure_getenv("WEIR_BLOCKING_CHECK_BY");
     bool forced = by && strcmp(by, "interposer") == 0;
     const char *refusal =
         forced ? "WEIR_BLOCKING_CHECK_BY asks for the interposer" : weir__check_trap_refusal();
@@ -183,12 +183,12 @@ static int choose_means(struct weir__check *check, char *why, size_t why_bytes)
 
 static void configure(struct weir__check *check, const struct weir_options *options, unsigned mode)
 {
-    const char *tally = getenv("WEIR_BLOCKING_TALLY");
+    const char *tally = secure_getenv("WEIR_BLOCKING_TALLY");
 
     check->reporter.ranges = &check->ranges;
     check->reporter.sites = &check->sites;
     check->reporter.allow[0] = options->blocking_allow;
-    check->reporter.allow[1] = getenv("WEIR_BLOCKING_ALLOW");
+    check->reporter.allow[1] = secure_getenv("WEIR_BLOCKING_ALLOW");
     check->reporter.on_call = options->on_blocking_call;
     check->reporter.context = options->context;
     check->reporter.aborts = mode == WEIR_BLOCKING_CHECK_ABORT;

@@ -30,6 +30,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -283,8 +284,18 @@ __attribute__((no_sanitize("address"))) static void on_call(int number, siginfo_
 
 /* --- Process and threads ---------------------------------------------------------------------- */
 
+/* valgrind makes the program's system calls itself, and preloads its core into it. */
+static bool under_valgrind(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+
+    return preloaded && strstr(preloaded, "vgpreload");
+}
+
 const char *weir__check_trap_refusal(void)
 {
+    if (under_valgrind())
+        return "valgrind makes the system calls itself";
     if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) < 0)
         return "this kernel cannot stop system calls (prctl PR_SET_SYSCALL_USER_DISPATCH, Linux "
                "5.11)";

@@ -151,8 +151,10 @@ static void examine_runner(struct weir__held *held, const struct weir__sleeper *
     int64_t ran_ns = (int64_t)(sleeper->run_ns - held->before.run_ns);
     int64_t passed_ns = held->suspected_ns ? now_ns - held->suspected_ns : 0;
 
+    /* Who has used a limit's worth of CPU is a hog, however little of the time that is. */
     finding->stall.kind = WEIR_STALL_HOG;
-    if (passed_ns >= starved_least_ns && ran_ns < passed_ns / 2) {
+    if (passed_ns >= starved_least_ns && ran_ns < passed_ns / 2 &&
+        ran_ns < held->loop->runtime->options.stall_limit_ns) {
         finding->stall.kind = WEIR_STALL_STARVED;
         finding->run_ns = ran_ns;
         finding->watched_ns = passed_ns;

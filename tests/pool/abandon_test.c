@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Jobs that own their storage and may be left behind: who goes on when, and what becomes of it. */
 #include "base/memory.h"
+#include "core/task.h"
 #include "pool/fixture.h"
 
 #include <setjmp.h>
@@ -159,6 +160,32 @@ static void test_a_cancel_leaves_a_running_job(void **state)
 {
     (void)state;
     assert_int_equal(test_run(leave_at_cancel, NULL, NULL), 0);
+}
+
+/* The deadline passes, and before the task has gone on a cancel comes, too. */
+static int leave_for_two_reasons(void *arg)
+{
+    struct errand errand = make_errand();
+    struct call call = make_call(NULL, &errand, WEIR_FOREVER);
+
+    (void)arg;
+    call_start(&call);
+    test_await(&gate.entered, 1);
+    weir__wait_interrupt(&call.task->wait, -ETIME);
+    weir__wait_interrupt(&call.task->wait, -ECANCELED);
+    gate_pass(&gate, 1);
+    CHECK_EQUAL(call_finish(&call), -ETIME);
+    CHECK_SAME(read_stats().abandoned, 1);
+    test_await(&cleaned, 1);
+    return 0;
+}
+
+static void test_it_is_left_once(void **state)
+{
+    const struct weir_options options = { .loop_count = 1 };
+
+    (void)state;
+    assert_int_equal(test_run(leave_for_two_reasons, NULL, &options), 0);
 }
 
 /* Without storage_bytes nothing is copied: the memory itself changes hands. */
@@ -388,7 +415,10 @@ struct heritage {
     struct weir_trace trace;
     int error;
     enum weir_priority priority;
+    void *local;
 };
+
+static int local_key;
 
 static int look_at_heritage(void *arg)
 {
@@ -396,6 +426,7 @@ static int look_at_heritage(void *arg)
 
     heritage->error = weir_trace_get(&heritage->trace);
     heritage->priority = weir_priority();
+    heritage->local = weir_local_get(local_key);
     return 0;
 }
 
@@ -412,6 +443,8 @@ static int inherit(void *arg)
     CHECK_EQUAL(weir_trace_begin(WEIR_TRACE_SAMPLED), 0);
     CHECK_EQUAL(weir_trace_get(&trace), 0);
     CHECK_EQUAL(weir_set_priority(WEIR_PRIORITY_LATENCY), 0);
+    local_key = weir_local_create("of the task", NULL);
+    CHECK_EQUAL(weir_local_set(local_key, &trace), 0);
     for (int i = 0; i < 2; i++) {
         struct heritage heritage = { .error = -1 };
 
@@ -419,6 +452,7 @@ static int inherit(void *arg)
                     0);
         CHECK_EQUAL(heritage.error, 0);
         CHECK_EQUAL(heritage.priority, WEIR_PRIORITY_LATENCY);
+        CHECK(heritage.local == &trace);
         CHECK(memcmp(&heritage.trace, &trace, sizeof trace) == 0);
     }
     CHECK_SAME(read_stats().classes[WEIR_PRIORITY_LATENCY].jobs_run, 2);
@@ -476,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_a_deadline_leaves_a_running_job),
         cmocka_unit_test(test_a_cancel_leaves_a_running_job),
         cmocka_unit_test(test_a_cancel_at_the_deadline_leaves_once),
+        cmocka_unit_test(test_it_is_left_once),
         cmocka_unit_test(test_memory_is_handed_over_with_the_job),
         cmocka_unit_test(test_what_never_began_is_not_abandoned),
         cmocka_unit_test(test_at_the_bound_it_is_waited_for),

@@ -109,6 +109,18 @@ static void do_connect(int fd)
     CHECK(connect(fd, (struct sockaddr *)&fds.address, sizeof fds.address) == 0);
 }
 
+/* Whether anybody answers there does not matter. */
+static void do_connect_server(int fd)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(53) };
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)fd;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(connect(server, (struct sockaddr *)&address, sizeof address) <= 0);
+    close(server);
+}
+
 static void do_poll(int fd)
 {
     struct pollfd look = { .fd = fd, .events = POLLIN };
@@ -433,6 +445,8 @@ static const struct row {
     { "accept, non-blocking", do_accept4, &fds.quiet_listener, SILENT },
     { "connect", do_connect, &fds.client, "connect",
       "TCP socket", "weir_connect, or weir_dial", false },
+    { "connect to a name server", do_connect_server, &fds.null, "connect",
+      "TCP socket", "weir_resolve", false },
     { "connect of datagrams", do_connect, &fds.udp, SILENT },
     { "poll", do_poll, &fds.quiet_pipe[0], "poll ppoll",
       "", "weir_select, with a clause for each descriptor", false },

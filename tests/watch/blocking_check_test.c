@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <signal.h>
 
+enum { STACK_BYTES = 64 * 1024 };
+
 static struct notes notes;
 static char buffer[64];
 static int ends[2]; /* a pipe with something in it */
@@ -244,6 +246,45 @@ static void test_abort_lets_pass_what_is_allowed(void **state)
     assert_int_equal(notes.count, 0);
 }
 
+static int overflow_stack(void *arg)
+{
+    volatile char bytes[STACK_BYTES];
+
+    (void)arg;
+    for (size_t i = sizeof bytes; i > 0; i--)
+        bytes[i - 1] = 1;
+    return bytes[0];
+}
+
+static void run_over(void *arg)
+{
+    struct weir_options options = {
+        .loop_count = 1,
+        .stack_bytes = STACK_BYTES,
+        .blocking_check = WEIR_BLOCKING_CHECK_WARN,
+    };
+
+    (void)arg;
+    _exit(weir_run(overflow_stack, NULL, &options));
+}
+
+/* The message is the runtime's own, and no blocking call of the task. */
+static void test_an_overflow_is_said_as_ever(void **state)
+{
+    char output[NOTE_TEXT_BYTES];
+    int status;
+
+    (void)state;
+    need_check();
+    if (TEST_SANITIZED)
+        skip();
+    status = test_fork(run_over, NULL, output, sizeof output);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+    assert_memory_equal(output, "weir: stack overflow: task \"root\"", 33);
+    assert_null(strstr(output, "blocking call"));
+}
+
 /* --- Whose threads ---------------------------------------------------------------------------- */
 
 /* On the same thread before, between and after: only what tasks call is reported. */
@@ -293,6 +334,7 @@ int main(int argc, char **argv)
         /* These fork, which a process that has run weir may not. */
         cmocka_unit_test(test_reports_go_to_standard_error),
         cmocka_unit_test(test_abort_says_why_first),
+        cmocka_unit_test(test_an_overflow_is_said_as_ever),
         cmocka_unit_test(case_173_blocking_call_is_named),
         cmocka_unit_test(test_once_for_each_place),
         cmocka_unit_test(test_names_of_functions_and_libraries_are_allowed),

@@ -121,11 +121,47 @@ static int wait_for_program(void *arg)
     return 0;
 }
 
+/* Nothing but an async operation, whose callback sends in the end. */
+struct pending {
+    struct weir_async async;
+    struct weir_chan *never, *chan;
+    uint64_t value;
+};
+
+static int wait_on(struct weir_async *async, int result)
+{
+    struct pending *pending = async->context;
+
+    CHECK_SAME(result, -ETIME);
+    if (read_counter(WEIR_WATCHDOG_LOOKS) >= LOOKS)
+        return weir_chan_send(pending->chan, &pending->value, WEIR_FOREVER);
+    return weir_chan_recv_async(pending->never, &pending->value, async, weir_in_ms(20));
+}
+
+static int wait_for_async(void *arg)
+{
+    struct pending pending = { .async = { .done = wait_on, .context = &pending },
+                               .never = make_chan(0, NULL),
+                               .chan = make_chan(0, NULL) };
+    uint64_t value;
+
+    (void)arg;
+    atomic_store(&weir__loop_current->runtime->watch->dog->is_restless, true);
+    CHECK_SAME(weir_chan_recv_async(pending.never, &pending.value, &pending.async, weir_in_ms(20)),
+               0);
+    CHECK_SAME(weir_chan_recv(pending.chan, &value, WEIR_FOREVER), 0);
+    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
+    weir_chan_release(pending.never);
+    weir_chan_release(pending.chan);
+    return 0;
+}
+
 static void who_may_move_is_left_in_peace(void **state)
 {
     (void)state;
     play(all_is_well, NULL);
     play(wait_for_program, NULL);
+    play(wait_for_async, NULL);
 }
 
 /* --- Off, and at rest. ------------------------------------------------------------------------ */

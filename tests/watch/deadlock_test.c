@@ -7,7 +7,9 @@
 struct locks {
     struct weir_mutex *mutexes[2];
     atomic_int held_count;
-    bool in_order; /* both take them in the same order */
+    bool in_order;          /* both take them in the same order */
+    int64_t deadline_ns;    /* of the second lock; 0: none */
+    atomic_bool holds_back; /* the one on the right has not begun */
 };
 
 static int lock_both(struct locks *locks, int first)
@@ -16,7 +18,8 @@ static int lock_both(struct locks *locks, int first)
     atomic_fetch_add(&locks->held_count, 1);
     if (!locks->in_order)
         AWAIT(atomic_load(&locks->held_count) == 2);
-    if (weir_mutex_lock(locks->mutexes[1 - first], WEIR_FOREVER) >= 0)
+    if (weir_mutex_lock(locks->mutexes[1 - first],
+                        locks->deadline_ns ? locks->deadline_ns : WEIR_FOREVER) >= 0)
         weir_mutex_unlock(locks->mutexes[1 - first]);
     weir_mutex_unlock(locks->mutexes[first]);
     return 0;
@@ -31,6 +34,7 @@ static int lock_right(void *arg)
 {
     struct locks *locks = arg;
 
+    AWAIT(!atomic_load(&locks->holds_back));
     return lock_both(locks, locks->in_order ? 0 : 1);
 }
 
@@ -94,11 +98,67 @@ static int ordered_locks(void *arg)
     return 0;
 }
 
+/* A deadline will end it. */
+static int cross_for_a_while(void *arg)
+{
+    struct locks locks = { .deadline_ns = weir_in_seconds(1000) };
+    struct weir_scope *scope = make_scope("transfers");
+
+    (void)arg;
+    make_locks(&locks);
+    weir_task_release(spawn_at(scope, 0, "debit", lock_left, &locks));
+    weir_task_release(spawn_at(scope, 1, "credit", lock_right, &locks));
+    AWAIT(atomic_load(&locks.held_count) == 2);
+    await_looks(LOOKS);
+    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
+    weir_scope_cancel(scope);
+    CHECK_SAME(weir_scope_join(scope, WEIR_FOREVER), 0);
+    destroy_locks(&locks);
+    return 0;
+}
+
+static int sleep_long(void *arg)
+{
+    (void)arg;
+    return weir_sleep(weir_in_seconds(1000));
+}
+
+static int join_scope(void *arg)
+{
+    return weir_scope_join(arg, WEIR_FOREVER);
+}
+
+/* Whoever joins a scope in which somebody moves is not part of it. */
+static int cross_beside_a_sleeper(void *arg)
+{
+    struct locks locks = { .holds_back = true };
+    struct weir_scope *scope = make_scope("transfers"), *outer = make_scope("outer");
+
+    (void)arg;
+    make_locks(&locks);
+    weir_task_release(spawn_at(scope, 1, "sleeper", sleep_long, NULL));
+    weir_task_release(spawn_at(scope, 0, "debit", lock_left, &locks));
+    weir_task_release(spawn_at(scope, 1, "credit", lock_right, &locks));
+    weir_task_release(spawn_at(outer, 0, "parent", join_scope, scope));
+    AWAIT(atomic_load(&locks.held_count) == 1);
+    await_looks(LOOKS); /* the parent is parked for long enough */
+    atomic_store(&locks.holds_back, false);
+    AWAIT(atomic_load(&watched.deadlock_count) == 1);
+    CHECK_SAME(watched.last.task_count, 2);
+    CHECK_NOT_TOLD(&watched.told, "\"parent\"");
+    weir_scope_cancel(scope);
+    CHECK_SAME(weir_scope_join(outer, WEIR_FOREVER), 0);
+    destroy_locks(&locks);
+    return 0;
+}
+
 static void two_locks_in_two_orders(void **state)
 {
     (void)state;
     play(cross_locks, NULL);
     play(ordered_locks, NULL);
+    play(cross_for_a_while, NULL);
+    play(cross_beside_a_sleeper, NULL);
 }
 
 /* --- Joins, and who is stuck behind them. ----------------------------------------------------- */

@@ -28,10 +28,12 @@
 enum { FRAMES_MAX = WEIR__BACKTRACE_MAX, HANDLER_FRAMES = 8, SORTED = 60 };
 
 static atomic_long signal_count; /* only the handler writes these */
+static atomic_long other_count;
 static long same_count, short_count, wrong_count;
 static void *wrong_ours[FRAMES_MAX], *wrong_theirs[FRAMES_MAX + HANDLER_FRAMES];
 static size_t wrong_our_count, wrong_their_count;
 static long wanted_count;
+static void *signal_return; /* where handlers return to */
 
 /* Where the interrupted frame is among theirs: behind the handler's. */
 static size_t find_interrupted(void *const *theirs, size_t count, const void *place)
@@ -47,8 +49,9 @@ static void judge(void *const *ours, size_t our_count, void *const *theirs, size
     size_t first = find_interrupted(theirs, their_count, ours[0]);
     size_t i = 1;
 
+    /* Behind a call ours is the place of the call; behind a handler, what was interrupted. */
     while (i < our_count && first + i < their_count &&
-           (char *)ours[i] + 1 == (char *)theirs[first + i])
+           (char *)ours[i] + (theirs[first + i - 1] != signal_return) == (char *)theirs[first + i])
         i++;
     if (first < their_count && i == our_count) {
         same_count += first + i == their_count || i == FRAMES_MAX;
@@ -62,6 +65,8 @@ static void judge(void *const *ours, size_t our_count, void *const *theirs, size
         wrong_their_count = their_count;
     }
 }
+
+static int work(unsigned seed);
 
 /* Once, after a while that is never the same: the program gets on between two signals. */
 static void arm(void)
@@ -82,9 +87,17 @@ static void on_tick(int number, siginfo_t *info, void *context)
 
     (void)number;
     (void)info;
+    signal_return = __builtin_return_address(0);
     judge(ours, our_count, theirs, (size_t)their_count);
     atomic_fetch_add(&signal_count, 1);
     arm();
+}
+
+/* Another signal's handler, long enough to be interrupted itself. */
+static void on_other(int number)
+{
+    (void)number;
+    atomic_fetch_add(&other_count, work((unsigned)atomic_load(&signal_count)) > 0);
 }
 
 static bool goes_on(void)
@@ -163,17 +176,24 @@ static int root(void *arg)
 static void start_ticks(void)
 {
     struct sigaction action = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART };
+    struct sigaction other = { .sa_handler = on_other, .sa_flags = SA_RESTART };
+    struct itimerval often = { .it_interval.tv_usec = 1000, .it_value.tv_usec = 1000 };
     void *first[1];
 
     backtrace(first, 1); /* it loads a library when it is first called */
     weir__backtrace_enter();
     sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGPROF, &other, NULL);
+    setitimer(ITIMER_PROF, &often, NULL);
     arm();
 }
 
 static void stop_ticks(void)
 {
+    struct itimerval never = { 0 };
+
     signal(SIGALRM, SIG_IGN);
+    setitimer(ITIMER_PROF, &never, NULL);
 }
 
 static void show_wrong(void)
@@ -200,6 +220,7 @@ static void test_against_backtrace(void **state)
     show_wrong();
     test_carry_out();
     assert_int_equal(wrong_count, 0);
+    assert_true(atomic_load(&other_count) > 0);
     /* Between two stacks it cannot know which one it is on. */
     assert_in_range(short_count, 0, atomic_load(&signal_count) / 50);
 }

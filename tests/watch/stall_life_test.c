@@ -273,6 +273,12 @@ static void test_sleeps_with_loops(void **state)
     pthread_t waker;
 
     (void)state;
+    /* Nothing else lets the watcher look. */
+    options.deadlock_limit_ns = -1;
+    options.mutex_limit_ns = -1;
+    options.drain_limit_ns = -1;
+    options.device_limit_ns = -1;
+    options.growth_limit_ns = -1;
     assert_int_equal(weir_chan_create(&idler.wake, 0, 0, NULL), 0);
     assert_int_equal(pthread_create(&waker, NULL, wake_when_watcher_sleeps, &idler), 0);
     assert_int_equal(test_run(idle_then_hog, &idler, &options), 0);
@@ -374,8 +380,16 @@ static void test_two_runtimes(void **state)
 
 /* Between two turns the thread is its foreign loop's: it may sleep there for as long as it likes.
  * Within one it is the loop's. */
+static int yield_until_told(void *arg)
+{
+    while (!atomic_load((atomic_long *)arg))
+        weir_yield();
+    return 0;
+}
+
 static void test_embed(void **state)
 {
+    atomic_long told = 0;
     struct weir_options options = catching_options(-1);
     struct weir_embed *embed = NULL;
     struct timespec pause = { .tv_nsec = 3 * CAUGHT_LIMIT_NS };
@@ -383,7 +397,11 @@ static void test_embed(void **state)
     (void)state;
     assert_int_equal(weir_embed_open(&embed, &options), 0);
     nanosleep(&pause, NULL);
+    assert_int_equal(weir_spawn(weir_embed_scope(embed), yield_until_told, &told, NULL), 0);
+    assert_int_equal(weir_embed_turn(embed), 1); /* it has more to do */
+    nanosleep(&pause, NULL);
     assert_int_equal(atomic_load(&caught.count), 0);
+    atomic_store(&told, 1);
     assert_int_equal(weir_spawn(weir_embed_scope(embed), hog, NULL, NULL), 0);
     while (weir_scope_count(weir_embed_scope(embed)) > 0)
         assert_true(weir_embed_turn(embed) >= 0);

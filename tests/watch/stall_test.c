@@ -427,7 +427,7 @@ static void bind_to_one_cpu(void)
 static void *take_the_cpu(void *arg)
 {
     bind_to_one_cpu();
-    atomic_store((atomic_long *)arg, 1);
+    atomic_fetch_add((atomic_long *)arg, 1);
     while (atomic_load(&caught.count) < 1)
         ;
     return NULL;
@@ -461,6 +461,31 @@ static void test_starved(void **state)
                " ms; its thread is ready, and had a CPU for ", " of the last ",
                " ms; the machine is overloaded: run fewer busy threads beside the loops, or fewer "
                "loops\n");
+    test_carry_out();
+}
+
+/* A third of a CPU is starved at first; in the end it has used so much that it is a hog. */
+static int hog_of_a_third(void *arg)
+{
+    bind_to_one_cpu();
+    test_await(arg, 2);
+    spin_here(WEIR_FOREVER);
+    return 0;
+}
+
+static void test_hog_beside_others(void **state)
+{
+    struct weir_options options = catching_options(WEIR_STALL_HOG);
+    atomic_long taken_count = 0;
+    pthread_t takers[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&takers[i], NULL, take_the_cpu, &taken_count), 0);
+    assert_int_equal(test_run(hog_of_a_third, &taken_count, &options), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(takers[i], NULL), 0);
+    CHECK_TEXT(caught.text, "weir: loop 0 is hogged: task \"root\" has run for ");
     test_carry_out();
 }
 
@@ -518,10 +543,15 @@ static void test_all_loops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hog),         cmocka_unit_test(test_blocked_in_read),
-        cmocka_unit_test(test_asleep),      cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_page_fault),  cmocka_unit_test(test_submission),
-        cmocka_unit_test(test_ready_queue), cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_hog),
+        cmocka_unit_test(test_blocked_in_read),
+        cmocka_unit_test(test_asleep),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_page_fault),
+        cmocka_unit_test(test_submission),
+        cmocka_unit_test(test_ready_queue),
+        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_hog_beside_others),
         cmocka_unit_test(test_all_loops),
     };
 
