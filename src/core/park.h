@@ -54,8 +54,8 @@ static inline int weir__wait_refuse(int64_t deadline_ns)
     return WEIR_LIKELY(deadline_ns == WEIR_FOREVER) ? 0 : weir__wait_refuse_deadline(deadline_ns);
 }
 
-/* How long the caller may wait. Nobody can cancel a thread, so it keeps itself the deadline of the job
- * that it runs. */
+/* How long the caller may wait. Nobody can cancel a thread, so it keeps itself the deadline of the
+ * job that it runs. */
 static inline int64_t weir__wait_deadline(int64_t deadline_ns)
 {
     int64_t above_ns = weir__inherited_of_thread.deadline_ns;
