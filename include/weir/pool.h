@@ -11,9 +11,9 @@
  * service does not hold up what blocks on another.
  *
  * A pool has threads_min to threads_max threads. One thread is enough as long as it keeps up: there
- * is another when a job has waited for grow_after_ns and a thread more would help: a CPU is free,
- * or the jobs of late slept instead of computing, or no job was begun for that long. Threads above
- * the minimum end when they were idle for idle_ns.
+ * is another when a job has waited for grow_after_ns and a thread more would help: fewer than two
+ * for each CPU work, or the jobs of late slept instead of computing; who is at one job for longer
+ * than grow_after_ns does not count. Threads above the minimum end when they were idle for idle_ns.
  *
  * Jobs have the priority of their task (enum weir_priority), or one of their own. Where several
  * wait, the classes get threads by their shares (weir_options.share_latency and so on). Jobs that

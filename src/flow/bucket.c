@@ -21,6 +21,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/gauge.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "core/park.h"
@@ -45,6 +46,7 @@ struct weir_bucket {
     int64_t full;      /* parts */
     size_t waiters_max;
     atomic_uint refs;
+    struct weir__gauge gauge; /* of those who wait */
 
     struct weir__lock lock;
     /* Under the lock. */
@@ -249,6 +251,22 @@ static int check_options(const struct weir_bucket_options *options)
     return 0;
 }
 
+static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *stats)
+{
+    struct weir_bucket *bucket = WEIR_CONTAINER_OF(gauge, struct weir_bucket, gauge);
+
+    weir__lock_acquire(&bucket->lock);
+    stats->limit = bucket->waiters_max;
+    stats->now = bucket->waiting;
+    stats->now_max = bucket->waiting_max;
+    stats->waited_count = bucket->waited_total;
+    stats->wait_ns = bucket->wait_ns_total;
+    stats->refused_count = bucket->refused_total;
+    stats->expired_count = bucket->expired_total;
+    weir__lock_release(&bucket->lock);
+    weir__gauge_name(stats, bucket->name, "bucket");
+}
+
 int weir_bucket_create(struct weir_bucket **bucket, const struct weir_bucket_options *options)
 {
     int64_t period_ns, full;
@@ -275,6 +293,8 @@ int weir_bucket_create(struct weir_bucket **bucket, const struct weir_bucket_opt
     made->then_ns = weir__clock_now();
     weir__list_init(&made->waiters);
     atomic_init(&made->refs, 1);
+    made->gauge.read = read_gauge;
+    weir__gauge_add(&made->gauge);
     *bucket = made;
     return 0;
 }
@@ -294,6 +314,7 @@ void weir_bucket_release(struct weir_bucket *bucket)
     if (!bucket || atomic_fetch_sub_explicit(&bucket->refs, 1, memory_order_acq_rel) != 1)
         return;
     WEIR_ASSERT(bucket->waiting == 0);
+    weir__gauge_remove(&bucket->gauge);
     weir__memory_free(bucket);
 }
 

@@ -19,6 +19,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/gauge.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "core/park.h"
@@ -59,6 +60,7 @@ struct weir_limiter {
     bool refuse_at_once;
     size_t waiters_max;
     atomic_uint refs;
+    struct weir__gauge gauge;
 
     struct weir__lock lock;
     /* Under the lock. */
@@ -368,6 +370,24 @@ static int set_limits(struct weir__climb *climb, const struct weir_limiter_optio
     return 0;
 }
 
+static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *stats)
+{
+    struct weir_limiter *limiter = WEIR_CONTAINER_OF(gauge, struct weir_limiter, gauge);
+
+    weir__lock_acquire(&limiter->lock);
+    stats->limit = limiter->climb.limit;
+    stats->now = limiter->in_flight;
+    stats->now_max = limiter->in_flight_max;
+    stats->waiting = limiter->waiting;
+    stats->waiting_max = limiter->waiting_max;
+    stats->waited_count = limiter->counted.waited_total;
+    stats->wait_ns = limiter->counted.wait_ns_total;
+    stats->refused_count = limiter->counted.refused_total;
+    stats->expired_count = limiter->counted.late_total + limiter->counted.expired_total;
+    weir__lock_release(&limiter->lock);
+    weir__gauge_name(stats, limiter->name, "limiter");
+}
+
 int weir_limiter_create(struct weir_limiter **limiter, const struct weir_limiter_options *options)
 {
     static const struct weir_limiter_options defaults;
@@ -392,6 +412,8 @@ int weir_limiter_create(struct weir_limiter **limiter, const struct weir_limiter
     made->least = (struct least){ .now_ns = INT64_MAX, .before_ns = INT64_MAX };
     weir__list_init(&made->line);
     atomic_init(&made->refs, 1);
+    made->gauge.read = read_gauge;
+    weir__gauge_add(&made->gauge);
     *limiter = made;
     return 0;
 }
@@ -412,6 +434,7 @@ void weir_limiter_release(struct weir_limiter *limiter)
         return;
     WEIR_ASSERT(limiter->in_flight == 0);
     WEIR_ASSERT(limiter->waiting == 0);
+    weir__gauge_remove(&limiter->gauge);
     weir__memory_free(limiter);
 }
 

@@ -15,6 +15,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/gauge.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "core/callback.h"
@@ -54,6 +55,7 @@ struct weir_shed {
     int64_t work_ns;
     char *slots;
     atomic_uint refs;
+    struct weir__gauge gauge;
 
     struct weir__lock lock;
     /* Under the lock. */
@@ -388,6 +390,25 @@ static int make_slots(struct weir_shed *shed)
     return 0;
 }
 
+static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *stats)
+{
+    struct weir_shed *shed = WEIR_CONTAINER_OF(gauge, struct weir_shed, gauge);
+    const uint64_t *refused = shed->counted.refused_total;
+
+    weir__lock_acquire(&shed->lock);
+    stats->limit = shed->capacity;
+    stats->now = shed->count;
+    stats->now_max = shed->count_max;
+    stats->waited_count = shed->counted.taken_total;
+    stats->wait_ns = shed->counted.wait_ns_total;
+    stats->wait_max_ns = shed->counted.wait_ns_max;
+    stats->refused_count = shed->counted.turned_away_total;
+    stats->expired_count = refused[WEIR_SHED_LATE] + refused[WEIR_SHED_EXPIRED];
+    stats->dropped_count = refused[WEIR_SHED_FULL] + refused[WEIR_SHED_CLOSED];
+    weir__lock_release(&shed->lock);
+    weir__gauge_name(stats, shed->name, "shed");
+}
+
 int weir_shed_create(struct weir_shed **shed, size_t elem_bytes,
                      const struct weir_shed_options *options)
 {
@@ -415,6 +436,8 @@ int weir_shed_create(struct weir_shed **shed, size_t elem_bytes,
         weir__memory_free(made);
         return error;
     }
+    made->gauge.read = read_gauge;
+    weir__gauge_add(&made->gauge);
     *shed = made;
     return 0;
 }
@@ -482,6 +505,7 @@ void weir_shed_release(struct weir_shed *shed)
     aborted = weir_shed_abort(shed);
     (void)aborted; /* closed before, or now */
     WEIR_ASSERT(shed->waiting_takers == 0);
+    weir__gauge_remove(&shed->gauge);
     weir__memory_free(shed->slots);
     weir__memory_free(shed);
 }

@@ -3,12 +3,12 @@
  * When one more thread would help.
  *
  * A thread that waits for the kernel leaves its CPU to another; a thread that computes does not,
- * and one more than there are CPUs only takes turns with it. So up to the number of CPUs a thread
- * is worth it when there is work enough to be waited for; beyond, only when jobs sleep, which the
- * kernel counts (voluntary switches, getrusage(2)).
+ * and many more than there are CPUs only take turns. So up to a few for the CPUs a thread is worth
+ * it when there is work enough to be waited for; beyond, only when jobs sleep, which the kernel
+ * counts (voluntary switches, getrusage(2)).
  *
  * A thread that is long about its job counts as stuck, in whatever, and not as working. What is
- * stuck comes back: if then more work than there are CPUs, and jobs do not sleep, one rests.
+ * stuck comes back: if then too many work, and jobs do not sleep, one rests.
  *
  * Figures are of the last few jobs: each new one counts for an eighth.
  */
@@ -27,7 +27,7 @@ enum {
 
 struct weir__growth {
     /* Constant. */
-    unsigned parallel; /* threads that can compute at once */
+    unsigned parallel; /* threads that may compute at once */
     int64_t after_ns;  /* a job waits for longer: a thread may be started; runs for longer: stuck */
     /* Under the pool's mutex. */
     int64_t run_ns;   /* how long a job runs */

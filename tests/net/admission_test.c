@@ -7,9 +7,11 @@
  */
 #include "io/fixture.h"
 
+#include <weir/bucket.h>
 #include <weir/call.h>
 #include <weir/limiter.h>
 #include <weir/listener.h>
+#include <weir/queue.h>
 #include <weir/shed.h>
 
 enum { CLIENTS = 6, REQUEST_BYTES = 8, DONE = 'D', BUSY = 'B', CAPACITY = 4 };
@@ -299,6 +301,66 @@ static int through_a_port(void *arg)
     return 0;
 }
 
+/* Finds the queue of this owner. */
+static void find_queue(const struct weir_queue_stats *queue, void *context)
+{
+    struct weir_queue_stats *found = context;
+
+    if (strcmp(queue->owner, found->owner) == 0)
+        *found = *queue;
+}
+
+static struct weir_queue_stats find(const char *owner)
+{
+    struct weir_queue_stats found = { 0 };
+
+    snprintf(found.owner, sizeof found.owner, "%s", owner);
+    CHECK(weir_queue_walk(find_queue, &found) > 0);
+    return found;
+}
+
+static int among_all_queues(void *arg)
+{
+    const struct weir_limiter_options limited = { .name = "door", .refuse_at_once = true };
+    const struct weir_bucket_options rated = { .name = "tap", .rate = 1, .waiters_max = 7 };
+    const struct weir_shed_options shedding = { .name = "yard", .refuse = refuse, .capacity = 5 };
+    struct request *request = calloc(1, sizeof *request);
+    struct weir_limiter_pass pass;
+    struct weir_bucket *bucket;
+
+    (void)arg;
+    CHECK_EQUAL(weir_limiter_create(&limiter, &limited), 0);
+    CHECK_EQUAL(weir_bucket_create(&bucket, &rated), 0);
+    CHECK_EQUAL(weir_shed_create(&shed, sizeof(struct request *), &shedding), 0);
+    CHECK_EQUAL(weir_limiter_enter(limiter, &pass, WEIR_NOW), 0);
+    CHECK_EQUAL(weir_bucket_take(bucket, 1, WEIR_NOW), 0);
+    CHECK_EQUAL(weir_bucket_take(bucket, 1, WEIR_NOW), -EAGAIN);
+    CHECK_EQUAL(weir_shed_put(shed, &request, WEIR_FOREVER), 0);
+    CHECK(strcmp(find("limiter").name, "door") == 0);
+    CHECK_EQUAL(find("limiter").limit, 16);
+    CHECK_EQUAL(find("limiter").now, 1);
+    CHECK(strcmp(find("bucket").name, "tap") == 0);
+    CHECK_EQUAL(find("bucket").limit, 7);
+    CHECK_EQUAL(find("bucket").refused_count, 1);
+    CHECK(strcmp(find("shed").name, "yard") == 0);
+    CHECK_EQUAL(find("shed").limit, 5);
+    CHECK_EQUAL(find("shed").now, 1);
+    CHECK_EQUAL(weir_shed_take(shed, &request, NULL, WEIR_NOW), 0);
+    weir_limiter_leave(limiter, &pass, 0);
+    weir_limiter_release(limiter);
+    weir_bucket_release(bucket);
+    weir_shed_release(shed);
+    free(request);
+    CHECK_EQUAL(find("limiter").limit + find("bucket").limit + find("shed").limit, 0);
+    return 0;
+}
+
+static void test_among_all_queues(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(among_all_queues, NULL, &one_loop), 0);
+}
+
 static void test_through_a_limiter(void **state)
 {
     (void)state;
@@ -323,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_through_a_limiter),
         cmocka_unit_test(test_through_a_shed),
         cmocka_unit_test(test_through_a_port),
+        cmocka_unit_test(test_among_all_queues),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -415,7 +415,10 @@ struct heritage {
     struct weir_trace trace;
     int error;
     enum weir_priority priority;
+    void *local;
 };
+
+static int local_key;
 
 static int look_at_heritage(void *arg)
 {
@@ -423,6 +426,7 @@ static int look_at_heritage(void *arg)
 
     heritage->error = weir_trace_get(&heritage->trace);
     heritage->priority = weir_priority();
+    heritage->local = weir_local_get(local_key);
     return 0;
 }
 
@@ -439,6 +443,8 @@ static int inherit(void *arg)
     CHECK_EQUAL(weir_trace_begin(WEIR_TRACE_SAMPLED), 0);
     CHECK_EQUAL(weir_trace_get(&trace), 0);
     CHECK_EQUAL(weir_set_priority(WEIR_PRIORITY_LATENCY), 0);
+    local_key = weir_local_create("of the task", NULL);
+    CHECK_EQUAL(weir_local_set(local_key, &trace), 0);
     for (int i = 0; i < 2; i++) {
         struct heritage heritage = { .error = -1 };
 
@@ -446,6 +452,7 @@ static int inherit(void *arg)
                     0);
         CHECK_EQUAL(heritage.error, 0);
         CHECK_EQUAL(heritage.priority, WEIR_PRIORITY_LATENCY);
+        CHECK(heritage.local == &trace);
         CHECK(memcmp(&heritage.trace, &trace, sizeof trace) == 0);
     }
     CHECK_SAME(read_stats().classes[WEIR_PRIORITY_LATENCY].jobs_run, 2);

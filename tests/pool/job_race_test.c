@@ -138,7 +138,7 @@ static int race(void *arg)
 
 static void test_every_job_ends_as_its_call_says(void **state)
 {
-    long rounds = test_rounds(2000, 32000, 320000);
+    long rounds = test_rounds(2000, 50000, 320000);
     int threads;
 
     (void)state;
