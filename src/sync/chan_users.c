@@ -51,9 +51,10 @@ void weir__chan_users_note(struct weir__chan_user_set *set)
         set->is_open = true;
         return;
     }
-    if (set->last == task)
+    if (set->last == task && set->last_scope == task->scope)
         return;
     set->last = task;
+    set->last_scope = task->scope;
     memcpy(set->last_name, task->name, sizeof set->last_name);
     add(set, task, task->scope);
 }

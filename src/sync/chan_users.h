@@ -37,6 +37,7 @@ struct weir__chan_user_set {
     unsigned count;
     bool is_open; /* a plain thread, or more than can be noted: it may be anybody */
     const struct weir_task *last;
+    const struct weir_scope *last_scope; /* the struct may be another task's by now */
     char last_name[WEIR_NAME_BYTES];
 };
 
