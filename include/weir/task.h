@@ -114,7 +114,8 @@ WEIR_API enum weir_priority weir_priority(void) WEIR_ANY_THREAD;
  * or -ECANCELED. */
 WEIR_API int weir_yield(void) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
-/* Parks until the deadline, never less. Returns 0, or -ECANCELED. */
+/* Parks until the deadline, never less. Returns 0; -ECANCELED; in a job -ETIME, when the deadline
+ * above it (weir_deadline_ns) came first. */
 WEIR_API int weir_sleep(int64_t deadline_ns) WEIR_ANY_THREAD WEIR_SUSPENDS;
 
 /* Whether the calling task has been cancelled; true under a shield too. */

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { WEIR__DELAY_TURNS = 4 }; /* from one mark to the next, at least */
+enum { WEIR__DELAY_TURNS = 16 }; /* from one mark to the next, at least */
 
 struct weir__mail;
 

@@ -28,7 +28,7 @@ void weir__expiry_came_before(struct weir_task *task, int64_t deadline_ns)
 {
     if (deadline_ns >= task->ready_ns)
         task->late_phase = WEIR_PHASE_READY_QUEUE;
-    else if (deadline_ns >= task->since_ns && task->wait.reason)
+    else if (deadline_ns >= task->since_ns)
         task->late_phase = task->wait.reason->phase;
     else
         task->late_phase = WEIR_PHASE_NONE;

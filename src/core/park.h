@@ -54,6 +54,15 @@ static inline int weir__wait_refuse(int64_t deadline_ns)
     return WEIR_LIKELY(deadline_ns == WEIR_FOREVER) ? 0 : weir__wait_refuse_deadline(deadline_ns);
 }
 
+/* How long the caller may wait. Nobody can cancel a thread, so it keeps itself the deadline of the
+ * job that it runs. */
+static inline int64_t weir__wait_deadline(int64_t deadline_ns)
+{
+    int64_t above_ns = weir__inherited_of_thread.deadline_ns;
+
+    return !weir__loop_current && above_ns < deadline_ns ? above_ns : deadline_ns;
+}
+
 /* Makes the owner of a wait that the caller has claimed runnable. Outside of any lock. */
 static inline void weir__wait_wake(struct weir__wait *wait)
 {

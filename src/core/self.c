@@ -51,5 +51,6 @@ int weir_sleep(int64_t deadline_ns)
     }
     weir__wait_begin(wait, &sleeps, NULL);
     error = weir__wait_park(wait, deadline_ns, WEIR__PARK_CANCELLABLE);
-    return error == -ETIME ? 0 : error;
+    /* A thread that had to stop before says so. */
+    return error == -ETIME && weir__wait_deadline(deadline_ns) == deadline_ns ? 0 : error;
 }

@@ -199,6 +199,9 @@ void weir__task_drop_cache(struct weir__loop *loop)
     loop->free_count = 0;
 }
 
+/* A new task has waited for its first turn. */
+static const struct weir__reason awaits_start = { "start", WEIR_PHASE_SPAWN_QUEUE, NULL };
+
 static inline __attribute__((always_inline)) void
 task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, void *arg,
           const struct weir__inherited *inherited, int64_t now_ns, const void *spawned_at)
@@ -206,6 +209,7 @@ task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, voi
     atomic_init(&task->wait.word, WEIR__WAIT_IDLE);
     task->wait.loop = home;
     task->wait.interrupt = NULL;
+    task->wait.reason = &awaits_start;
     task->stack = NULL;
     task->fn = fn;
     task->arg = arg;

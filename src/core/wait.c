@@ -101,6 +101,8 @@ bool weir__wait_fire(struct weir__wait *wait, int code)
 
 void weir__wait_interrupt(struct weir__wait *wait, int reason)
 {
+    if (!weir__wait_is_open(wait)) /* decided: what `interrupt` is about may be gone */
+        return;
     if (wait->interrupt)
         wait->interrupt(wait, reason);
     else
@@ -203,9 +205,8 @@ int weir__wait_park_slowly(struct weir__wait *wait, int64_t deadline_ns, unsigne
 {
     if (wait->loop)
         return park_task(wait->loop, wait, deadline_ns, flags);
-    /* Nobody can cancel a thread, so the deadline of the job that it runs is kept here. */
-    if (!(flags & WEIR__PARK_RELEASE) && weir__inherited_of_thread.deadline_ns < deadline_ns)
-        deadline_ns = weir__inherited_of_thread.deadline_ns;
+    if (!(flags & WEIR__PARK_RELEASE))
+        deadline_ns = weir__wait_deadline(deadline_ns);
     return park_thread(thread_wait_of(wait), deadline_ns);
 }
 

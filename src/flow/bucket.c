@@ -219,6 +219,7 @@ int weir_bucket_take(struct weir_bucket *bucket, uint64_t count, int64_t deadlin
     if (result < 0)
         return result;
     parts = (int64_t)count * bucket->period_ns;
+    deadline_ns = weir__wait_deadline(deadline_ns);
     weir__lock_acquire(&bucket->lock);
     fill(bucket, weir__wait_now());
     if (bucket->level < parts) /* the loop's reading is a little old */

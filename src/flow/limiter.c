@@ -280,6 +280,7 @@ int weir_limiter_enter(struct weir_limiter *limiter, struct weir_limiter_pass *p
     result = weir__wait_check();
     if (result < 0)
         return result;
+    deadline_ns = weir__wait_deadline(deadline_ns);
     weir__lock_acquire(&limiter->lock);
     place.since_ns = weir__clock_now();
     result = enter_or_refuse(limiter, pass, deadline_ns, place.since_ns, &until_ns);

@@ -3,6 +3,7 @@
 #include "core/loop.h"
 #include "support/support.h"
 
+#include <weir/bucket.h>
 #include <weir/call.h>
 #include <weir/chan.h>
 #include <weir/pool.h>
@@ -281,6 +282,52 @@ static void test_a_job_does_not_wait_beyond_the_deadline(void **state)
     assert_int_equal(test_run(expire_in_pool, NULL, &two_loops), 0);
 }
 
+/* What waits for a time ends then, or says that it did not. */
+static int wait_in_job(void *arg)
+{
+    CHECK_EQUAL(weir_sleep(WEIR_FOREVER), -ETIME);
+    CHECK_EQUAL(weir_sleep(weir_in_ms(1)), -ETIME);
+    CHECK_EQUAL(weir_bucket_take(arg, 1, WEIR_FOREVER), -ETIME);
+    CHECK_EQUAL(weir_sleep(1), 0); /* over before it begins */
+    stage = 1;
+    return 0;
+}
+
+static int wait_in_pool(void *arg)
+{
+    return weir_pool_run(wait_in_job, arg, WEIR_FOREVER);
+}
+
+/* Repeated with a later deadline until the job began in time. */
+static int expire_asleep(void *arg)
+{
+    const struct weir_bucket_options slow = { .rate = 1, .period_ns = 3600 * 1000000000LL };
+    struct weir_bucket *bucket;
+    struct weir_bucket_stats stats;
+
+    (void)arg;
+    CHECK_EQUAL(weir_bucket_create(&bucket, &slow), 0);
+    CHECK_EQUAL(weir_bucket_take(bucket, 1, WEIR_NOW), 0);
+    for (int ms = 20; !stage && CHECK(ms < 20000); ms *= 2) {
+        struct weir_scope *scope = create(WEIR_SCOPE_COLLECT);
+
+        CHECK_EQUAL(weir_scope_set_deadline(scope, weir_in_ms(ms)), 0);
+        spawn(scope, wait_in_pool, bucket, 1);
+        CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), -ETIME);
+    }
+    CHECK_EQUAL(weir_bucket_read_stats(bucket, &stats), 0);
+    CHECK_EQUAL(stats.passed_total, 1);
+    CHECK_EQUAL(stats.expired_total, 1);
+    weir_bucket_release(bucket);
+    return 0;
+}
+
+static void test_a_job_that_was_to_wait_longer_hears_of_the_deadline(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(expire_asleep, NULL, &two_loops), 0);
+}
+
 /* --- Cancelled as a whole. -------------------------------------------------------------------- */
 
 static int hold_thread(void *arg)
@@ -490,6 +537,7 @@ int main(void)
         cmocka_unit_test_setup(test_an_alarm_elsewhere_meets_the_join, setup),
         cmocka_unit_test_setup(test_all_below_see_the_earliest_deadline, setup),
         cmocka_unit_test_setup(test_a_job_does_not_wait_beyond_the_deadline, setup),
+        cmocka_unit_test_setup(test_a_job_that_was_to_wait_longer_hears_of_the_deadline, setup),
         cmocka_unit_test_setup(test_an_owners_cancel_reaches_its_scopes_at_once, setup),
         cmocka_unit_test_setup(test_a_shield_keeps_cancel_and_deadline_away, setup),
         cmocka_unit_test_setup(test_a_join_under_a_shield_drains, setup),

@@ -141,6 +141,41 @@ static int spawn_body(void *arg)
     return 0;
 }
 
+struct arrival {
+    struct weir_chan *chan;
+    int64_t deadline_ns;
+};
+
+static int arrive_late(void *arg)
+{
+    const struct arrival *arrival = arg;
+
+    expect(weir_chan_recv(arrival->chan, NULL, arrival->deadline_ns), WEIR_PHASE_SPAWN_QUEUE,
+           WEIR_EXPIRED_SPAWN_QUEUE);
+    return 0;
+}
+
+/* Spawned in time, from another loop, on one that had no room until the deadline had passed. */
+static int arrival_body(void *arg)
+{
+    struct weir_spawn_options there = { .place = WEIR_PLACE_LOOP, .loop_index = 1 };
+    struct weir_chan *chan = make_chan();
+    struct arrival arrival = { .chan = make_chan() };
+    struct weir_scope *scope;
+
+    (void)arg;
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, NULL), 0);
+    CHECK_EQUAL(weir_spawn(scope, recv_one, chan, &there), 0);
+    arrival.deadline_ns = weir_in_ms(1);
+    CHECK_EQUAL(weir_spawn(scope, arrive_late, &arrival, &there), 0);
+    CHECK_EQUAL(weir_sleep(weir_in_ms(2)), 0);
+    CHECK_EQUAL(weir_chan_send(chan, NULL, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    weir_chan_release(arrival.chan);
+    weir_chan_release(chan);
+    return 0;
+}
+
 static int pool_body(void *arg)
 {
     struct call holder;
@@ -172,8 +207,10 @@ static int running_body(void *arg)
 static void test_in_queues(void **state)
 {
     const struct weir_options two_tasks = { .loop_count = 1, .tasks_per_loop = 2 };
+    const struct weir_options one_task_each = { .loop_count = 2, .tasks_per_loop = 1 };
 
     (void)state;
+    assert_int_equal(test_run(arrival_body, NULL, &one_task_each), 0);
     assert_int_equal(test_run(spawn_body, NULL, &two_tasks), 0);
     assert_int_equal(test_run(pool_body, NULL, &one_thread), 0);
     assert_int_equal(test_run(running_body, NULL, &one_loop), 0);

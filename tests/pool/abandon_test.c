@@ -465,12 +465,51 @@ static void test_a_job_inherits_from_its_task(void **state)
     assert_int_equal(test_run(inherit, NULL, NULL), 0);
 }
 
+/* A cancel, and then the deadline, come in the same turn: the job is left once. Repeated with a
+ * later one until it began in time. */
+static int leave_once(void *arg)
+{
+    struct errand errand;
+    struct call call;
+    int ms = 20;
+
+    (void)arg;
+    do {
+        errand = make_errand();
+        call = make_call(NULL, &errand, weir_in_ms(ms));
+        call_start(&call);
+        while (!gate.entered && weir_now_ns() < call.deadline_ns)
+            weir_yield();
+        CHECK(weir_task_cancel(call.task) >= 0);
+        while (weir_now_ns() <= call.deadline_ns)
+            ; /* the loop stands still: both are due when it turns */
+        CHECK(call_finish(&call) < 0);
+        if (!left)
+            free(errand.note);
+        ms *= 2;
+    } while (!left && CHECK(ms < 20000));
+    CHECK_EQUAL(call.result, -ECANCELED);
+    CHECK_SAME(read_stats().abandoned, 1);
+    CHECK_SAME(read_stats().abandoned_now, 1);
+    gate_pass(&gate, 1);
+    test_await(&cleaned, 1);
+    CHECK_SAME(read_stats().abandoned_now, 0);
+    return 0;
+}
+
+static void test_a_cancel_at_the_deadline_leaves_once(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(leave_once, NULL, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_is_not_left_gets_the_storage_back),
         cmocka_unit_test(test_a_deadline_leaves_a_running_job),
         cmocka_unit_test(test_a_cancel_leaves_a_running_job),
+        cmocka_unit_test(test_a_cancel_at_the_deadline_leaves_once),
         cmocka_unit_test(test_it_is_left_once),
         cmocka_unit_test(test_memory_is_handed_over_with_the_job),
         cmocka_unit_test(test_what_never_began_is_not_abandoned),
