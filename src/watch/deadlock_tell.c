@@ -33,7 +33,7 @@ static size_t append(char *text, size_t used, const char *format, ...)
 static void tell_member(const struct weir__sighting *member, const struct weir__sighting *partner,
                         char *line, size_t bytes)
 {
-    char name[WEIR__SIGHTING_LINE_BYTES / 2], state[WEIR__SIGHTING_LINE_BYTES / 2];
+    char name[WEIR__SIGHTING_LINE_BYTES / 4], state[WEIR__SIGHTING_LINE_BYTES / 2];
 
     weir__sighting_name(member, name, sizeof name);
     weir__sighting_tell(member, state, sizeof state);

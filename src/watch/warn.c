@@ -49,7 +49,7 @@ static bool is_told(struct weir__watchdog *dog, const struct weir__sighting *sig
 }
 
 struct who {
-    char name[WEIR__SIGHTING_LINE_BYTES / 2];
+    char name[WEIR__SIGHTING_LINE_BYTES / 4];
     char state[WEIR__SIGHTING_LINE_BYTES / 2];
 };
 
