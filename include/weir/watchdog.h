@@ -16,7 +16,8 @@
  *                         (weir_options.channel_users); else, and as long as nobody that lives has,
  *                         anybody; also where a plain thread has used it, or too many have
  *   semaphore             anybody
- *   a deadline, a timer, an operation, a pool, any other way to wait
+ *   a deadline, of the call or of a scope above that has yet to come, a timer, an operation, a
+ *   pool, any other way to wait
  *                         it will move by itself
  *   select                whatever could wake one of its clauses
  *

@@ -92,6 +92,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
     } else if (next.handle != SIG_DFL && next.handle != SIG_IGN) {
         next.handle(number);
     } else if (next.handle == SIG_DFL || !sent) {
+        weir__exempt_open(); /* or these would be stopped in turn, and change who is next in line */
         signal(number, SIG_DFL);
         raise(number);
     }
@@ -107,6 +108,13 @@ static void redo(greg_t *registers)
 static void redo_aside(greg_t *registers)
 {
     weir__check_back = (uint64_t)registers[REG_RIP];
+    registers[REG_RIP] = (greg_t)(uintptr_t)weir__check_redo_aside;
+}
+
+/* It never goes on. Whoever is between the two instructions of redo_aside still has to: vfork(2) is
+ * interrupted there by the SIGCHLD of its child. */
+static void redo_sigreturn(greg_t *registers)
+{
     registers[REG_RIP] = (greg_t)(uintptr_t)weir__check_redo_aside;
 }
 
@@ -248,7 +256,7 @@ static bool carry_out(const siginfo_t *info, ucontext_t *context)
     }
     switch (call.number) {
     case SYS_rt_sigreturn:
-        redo_aside(registers);
+        redo_sigreturn(registers);
         return true;
     case SYS_rt_sigprocmask:
         registers[REG_RAX] = change_mask(context, call.args);

@@ -122,7 +122,8 @@ static void note(struct weir__survey_part *part, struct weir_task *task,
         note_living(part, task);
     if (reason)
         found.found = judge(look, task, reason, age_ns, &found);
-    if (reason && is_past(age_ns, look->deadlock_limit_ns) && weir__ways_is_locked(task, reason) &&
+    if (reason && is_past(age_ns, look->deadlock_limit_ns) &&
+        weir__ways_is_locked(task, reason, part->loop->now_ns) &&
         weir__ways_note(part, task, &found.sighting))
         found.found |= WEIR__LOOK_LOCKED;
     if (is_wanted(look, task))

@@ -81,6 +81,7 @@ bool weir__ways_note(struct weir__survey_part *part, const struct weir_task *tas
                      struct weir__sighting *sighting);
 
 /* Whether that may be worth the trouble: quick. */
-bool weir__ways_is_locked(const struct weir_task *task, const struct weir__reason *reason);
+bool weir__ways_is_locked(const struct weir_task *task, const struct weir__reason *reason,
+                          int64_t now_ns);
 
 #endif

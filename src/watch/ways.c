@@ -135,10 +135,25 @@ static bool note_selection(struct weir__survey_part *part, const struct weir__se
     return true;
 }
 
-bool weir__ways_is_locked(const struct weir_task *task, const struct weir__reason *reason)
+/* Whether its scope, or one above, or a call, is over at a time that has yet to come. */
+static bool is_over_in_time(const struct weir_task *task, int64_t now_ns)
+{
+    int64_t deadline_ns = task->inherited.deadline_ns;
+
+    if (task->scope) { /* whose deadline may be younger than the task */
+        weir__lock_acquire(&task->scope->lock);
+        if (task->scope->deadline_ns < deadline_ns)
+            deadline_ns = task->scope->deadline_ns;
+        weir__lock_release(&task->scope->lock);
+    }
+    return deadline_ns != WEIR_FOREVER && deadline_ns > now_ns;
+}
+
+bool weir__ways_is_locked(const struct weir_task *task, const struct weir__reason *reason,
+                          int64_t now_ns)
 {
     return reason->phase == WEIR_PHASE_TASK && task->deadline_ns == WEIR_FOREVER &&
-           (reason == &weir__select_awaits || find(reason));
+           (reason == &weir__select_awaits || find(reason)) && !is_over_in_time(task, now_ns);
 }
 
 bool weir__ways_note(struct weir__survey_part *part, const struct weir_task *task,

@@ -156,12 +156,58 @@ static int wait_for_async(void *arg)
     return 0;
 }
 
+/* Two on each other's account, in a scope that will be over in time; its deadline is younger than
+ * the first of them. */
+struct timed {
+    struct weir_scope *scope;
+    struct weir_mutex *mutex;
+};
+
+static int lock_in_vain(void *arg)
+{
+    struct timed *timed = arg;
+
+    if (weir_mutex_lock(timed->mutex, WEIR_FOREVER) >= 0)
+        weir_mutex_unlock(timed->mutex);
+    return 0;
+}
+
+static int hold_and_join(void *arg)
+{
+    struct timed *timed = arg;
+    struct weir_task *other;
+
+    CHECK_SAME(weir_mutex_lock(timed->mutex, WEIR_FOREVER), 0);
+    CHECK_SAME(weir_scope_set_deadline(timed->scope, weir_in_seconds(1000)), 0);
+    other = spawn_at(timed->scope, 1, "other", lock_in_vain, timed);
+    CHECK_SAME(weir_join(other, NULL, WEIR_FOREVER), -ECANCELED);
+    weir_mutex_unlock(timed->mutex);
+    weir_task_release(other);
+    return 0;
+}
+
+static int wait_in_a_timed_scope(void *arg)
+{
+    struct timed timed = { .scope = make_scope("request") };
+
+    (void)arg;
+    CHECK_SAME(weir_mutex_create(&timed.mutex, "account"), 0);
+    weir_task_release(spawn_at(timed.scope, 0, "holder", hold_and_join, &timed));
+    await_looks(LOOKS);
+    CHECK_SAME(atomic_load(&watched.deadlock_count), 0);
+    CHECK_SAME(weir_scope_set_deadline(timed.scope, WEIR_NOW), 0);
+    CHECK_SAME(weir_scope_join(timed.scope, WEIR_FOREVER), -ETIME);
+    CHECK_SAME(weir_mutex_destroy(timed.mutex), 0);
+    return 0;
+}
+
 static void who_may_move_is_left_in_peace(void **state)
 {
     (void)state;
     play(all_is_well, NULL);
     play(wait_for_program, NULL);
     play(wait_for_async, NULL);
+    play(wait_in_a_timed_scope, NULL);
 }
 
 /* --- Off, and at rest. ------------------------------------------------------------------------ */
