@@ -320,9 +320,7 @@ static int do_after_the_failure(size_t index, void *context)
 static int run_beside_a_full_loop(void *arg)
 {
     struct weir_for_each_options options = {
-        .parallelism = 2,
-        .everywhere = true,
-        .stack_bytes = 1 << 22, /* there is room for one */
+        .parallelism = 2, .everywhere = true, .stack_bytes = 1 << 22, /* there is room for one */
     };
 
     (void)arg;
