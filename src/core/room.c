@@ -23,6 +23,16 @@ void weir__room_notify(struct weir__budget *budget)
     weir__wait_wake_all(wake);
 }
 
+bool weir__room_is_for_arrival(const struct weir__loop *loop)
+{
+    const struct weir__list *first = loop->room_waiters.next;
+
+    if (!loop->arrivals.head || first == &loop->room_waiters)
+        return loop->arrivals.head != NULL;
+    return weir__task_of_mail(loop->arrivals.head)->born_ns <=
+           WEIR_CONTAINER_OF(first, const struct weir__waiter, link)->since_ns;
+}
+
 /* One wait: until somebody gave bytes back, or did before it was seen that we wait. */
 static int wait_once(struct weir__loop *loop, int (*try)(struct weir__loop *loop, void *context),
                      void *context, int64_t deadline_ns)

@@ -12,6 +12,10 @@
 /* Tells all who wait for bytes of the budget to try again; weir__budget.notify. */
 void weir__room_notify(struct weir__budget *budget);
 
+/* Home loop, when tasks wait to be let in: whether one from elsewhere has waited longest, not one
+ * of the loop's own spawns. */
+bool weir__room_is_for_arrival(const struct weir__loop *loop);
+
 /* Home loop: a stack is free again. */
 static inline void weir__room_came(struct weir__loop *loop)
 {

@@ -135,23 +135,29 @@ static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
         weir__queue_push(&loop->arrivals, mail);
 }
 
+/* Gives the room to whoever waits longest. */
+static __attribute__((noinline)) void pass_room_on(struct weir__loop *loop)
+{
+    while (loop->arrivals.head || !weir__list_empty(&loop->room_waiters)) {
+        struct weir__waiter *waiter;
+
+        if (weir__room_is_for_arrival(loop)) {
+            if (start_arrival(loop, weir__task_of_mail(weir__queue_pop(&loop->arrivals))))
+                return;
+        } else if ((waiter = weir__waiter_claim_first(&loop->room_waiters))) {
+            loop->task_count++; /* the room is the waiter's: nobody overtakes it */
+            weir__wait_wake(waiter->wait);
+            return;
+        }
+    }
+}
+
 void weir__task_leave_room(struct weir__loop *loop)
 {
-    struct weir__mail *mail;
-    struct weir__waiter *waiter;
-
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
     weir__room_came(loop);
-    if (WEIR_LIKELY(!loop->arrivals.head && weir__list_empty(&loop->room_waiters)))
-        return;
-    while ((mail = weir__queue_pop(&loop->arrivals)))
-        if (start_arrival(loop, weir__task_of_mail(mail)))
-            return;
-    waiter = weir__waiter_claim_first(&loop->room_waiters);
-    if (waiter) {
-        loop->task_count++; /* the room is the waiter's: nobody overtakes it */
-        weir__wait_wake(waiter->wait);
-    }
+    if (WEIR_UNLIKELY(loop->arrivals.head || !weir__list_empty(&loop->room_waiters)))
+        pass_room_on(loop);
 }
 
 static struct weir_task *task_alloc(struct weir__loop *current)
@@ -290,7 +296,7 @@ static void count_wait(struct weir__loop *loop, int64_t start_ns, int code)
 static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
 {
     int64_t start_ns = weir__clock_now();
-    struct weir__waiter waiter = { .wait = weir__wait_self() };
+    struct weir__waiter waiter = { .wait = weir__wait_self(), .since_ns = loop->now_ns };
     int code;
 
     if (wait_ns <= 0) {

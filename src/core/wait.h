@@ -97,7 +97,7 @@ struct weir__waiter {
     bool is_async;    /* channels: counts against the limit of async operations */
     uint8_t watch;    /* channels: what a watcher waits for */
     size_t weight;    /* channels: of the element to send, or the level that is waited for */
-    int64_t since_ns; /* channels: when it began to wait, by the loop's reading of the clock */
+    int64_t since_ns; /* also spawns: when it began to wait, by the loop's reading of the clock */
 };
 
 /* Opens the wait. Waiters published after this (by a lock's release) may fire at once. */

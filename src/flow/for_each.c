@@ -63,13 +63,16 @@ static int work(void *arg)
         if (index >= items->count)
             return 0;
         error = do_item(items, index, deadline_ns);
-        if (error < 0 && !items->collect)
+        if (error < 0 && !items->collect) {
+            weir_scope_cancel(weir_task_scope());
             return error;
+        }
         weir__wait_settle(NULL); /* items that never park starve nobody */
     }
 }
 
-/* As many tasks as may be and can be had; spread over the loops, from the caller's on. */
+/* As many tasks as may be and can be had; spread over the loops, from the caller's on. One for
+ * another loop may still find no stack there, and end with an error: it is none of an item's. */
 static int begin(struct weir_scope *scope, struct items *items,
                  const struct weir_for_each_options *options, const void *spawned_at)
 {
@@ -100,7 +103,7 @@ static int run(struct items *items, const struct weir_for_each_options *options,
     static const struct weir_scope_options scope_options = { .name = "for each",
                                                              .on_failure = hear };
     struct weir_scope *scope;
-    int error = weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, &scope_options);
+    int error = weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &scope_options);
     int joined, first;
 
     if (error < 0)

@@ -28,6 +28,7 @@ enum {
     NS_PER_SECOND = 1000000000,
     RETRY_NS = 10000000, /* a thread that could not be had is asked for again after so long */
     LATE_NS = 200000,    /* a thread that has been coming for longer is not waited for */
+    FULL_NS = 10000000,  /* between two looks at a pool in which all are at work that may be */
     NAME_COUNT = 100000, /* "weir-pool-" has room for five digits */
 };
 
@@ -128,12 +129,25 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
     return help;
 }
 
+/* Under the mutex: whether there could be a thread for a job that may run. */
+static bool has_thread_left(const struct weir_pool *pool)
+{
+    return !weir__list_empty(&pool->idle) || pool->stats.threads < pool->threads_max ||
+           pool->starting_count > 0;
+}
+
+/* In a full pool it is the threads' business who takes the next job. But one that finds enough
+ * others at work rests, and they may be stuck later. */
 int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns)
 {
     int64_t after_ns = pool->growth.after_ns > 0 ? pool->growth.after_ns : LATE_NS;
     unsigned woken_count = pool->coming_count - pool->starting_count;
 
-    return pool->jobs.count > woken_count ? weir__clock_add(now_ns, after_ns) : INT64_MAX;
+    if (pool->jobs.count <= woken_count)
+        return INT64_MAX;
+    if (weir__job_queue_ready(&pool->jobs) <= woken_count || !has_thread_left(pool))
+        after_ns = after_ns > FULL_NS ? after_ns : FULL_NS;
+    return weir__clock_add(now_ns, after_ns);
 }
 
 /* How often the thread has slept in the kernel since it began. */

@@ -43,6 +43,7 @@ struct row {
     const char *cause; /* NULL: the rule says it */
     int at;            /* which argument the rule looks at */
     long mask;         /* and which bits of it */
+    bool has_fd;       /* where the rule does not ask its descriptor */
 };
 
 static bool always(const struct row *row, const long *args, struct weir__check_verdict *verdict)
@@ -294,7 +295,7 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
     [SYS_ppoll] = { "ppoll", TIME(2) },
     [SYS_pselect6] = { "pselect", TIME(4) },
     [SYS_epoll_pwait] = { "epoll_pwait", timeout_ms, "weir_select, or weir_embed",
-                          "waits until a descriptor is ready", 3, 0 },
+                          "waits until a descriptor is ready", 3, 0, true },
     [SYS_nanosleep] = { "nanosleep", SLEEP(0) },
     [SYS_clock_nanosleep] = { "clock_nanosleep", SLEEP(2) },
     [SYS_rt_sigtimedwait] = { "sigtimedwait", timeout, "weir_clause_signal in a weir_select",
@@ -367,14 +368,15 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
     [SYS_msync] = { "msync", when, POOL, "waits for the disk", 2, MS_SYNC },
     [SYS_copy_file_range] = { "copy_file_range", disk, "weir_copy_file_range", NULL, 0, 0 },
     [SYS_sendfile] = { "sendfile", always, "weir_stream_send_file, or weir_copy",
-                       "waits for the disk, and until the other side has made room", 0, 0 },
+                       "waits for the disk, and until the other side has made room", 0, 0, true },
     [SYS_splice] = { "splice", unless, "weir_splice", "waits for the other side of a pipe", 5,
-                     SPLICE_F_NONBLOCK },
-    [SYS_tee] = { "tee", unless, POOL, "waits for the other side of a pipe", 3, SPLICE_F_NONBLOCK },
+                     SPLICE_F_NONBLOCK, true },
+    [SYS_tee] = { "tee", unless, POOL, "waits for the other side of a pipe", 3, SPLICE_F_NONBLOCK,
+                  true },
     [SYS_vmsplice] = { "vmsplice", unless, POOL, "waits for the other side of a pipe", 3,
-                       SPLICE_F_NONBLOCK },
+                       SPLICE_F_NONBLOCK, true },
     [SYS_flock] = { "flock", unless, "weir_flock", "waits for a lock of a file", 1,
-                    LOCK_NB | LOCK_UN },
+                    LOCK_NB | LOCK_UN, true },
     [SYS_fcntl] = { "fcntl", locks, "weir_ofd_lock", "waits for a lock of a file", 0, 0 },
     [SYS_ioctl] = { "ioctl", drains_terminal, POOL, "waits until a terminal has taken its output",
                     0, 0 },
@@ -432,7 +434,7 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
                    "waits until a descriptor is ready", 2, 0 },
     [SYS_select] = { "select", TIME(4) },
     [SYS_epoll_wait] = { "epoll_wait", timeout_ms, "weir_select, or weir_embed",
-                         "waits until a descriptor is ready", 3, 0 },
+                         "waits until a descriptor is ready", 3, 0, true },
     [SYS_pause] = { "pause", always, "weir_clause_signal in a weir_select", "waits for a signal", 0,
                     0 },
     [SYS_vfork] = { "vfork", always, "weir_child_spawn",
@@ -440,6 +442,30 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
 #endif
 };
 /* clang-format on */
+
+/* Whether a rule looks at the descriptor that is the call's first argument. */
+static bool asks_descriptor(const struct row *row)
+{
+    return row->rule == reads || row->rule == writes || row->rule == disk || row->rule == accepts ||
+           row->rule == connects || row->rule == binds || row->rule == closes ||
+           row->rule == locks || row->rule == enters_ring || row->rule == drains_terminal ||
+           row->rule == queues_message;
+}
+
+bool weir__check_describe(long number, struct weir__check_description *description)
+{
+    const struct row *row;
+
+    if (number < 0 || number >= WEIR__CHECK_CALLS_MAX || !rows[number].name)
+        return false;
+    row = &rows[number];
+    *description = (struct weir__check_description){
+        .name = row->name,
+        .remedy = row->remedy,
+        .has_fd = row->has_fd || asks_descriptor(row),
+    };
+    return true;
+}
 
 bool weir__check_judge(const struct weir__check_call *call, struct weir__check_verdict *verdict)
 {

@@ -24,6 +24,16 @@ struct weir__check_verdict {
     int fd;           /* -1: none */
 };
 
+/* What a call is, whether or not it could block. */
+struct weir__check_description {
+    const char *name;
+    const char *remedy; /* what to call instead */
+    bool has_fd;        /* its first argument is a descriptor */
+};
+
+/* False: the call is not in the table. */
+bool weir__check_describe(long number, struct weir__check_description *description);
+
 /* Whether the call could block; then the verdict says why. Async-signal-safe; makes system calls
  * about its descriptor, and changes errno. */
 bool weir__check_judge(const struct weir__check_call *call, struct weir__check_verdict *verdict);

@@ -63,6 +63,14 @@ static bool is_ours(const struct sigaction *action)
     return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_probe;
 }
 
+/* Whether the handler is still there: programs reset all signals, or take this one. */
+static bool is_installed(void)
+{
+    struct sigaction now;
+
+    return sigaction(signal_number, NULL, &now) == 0 && is_ours(&now);
+}
+
 /* The highest that nobody handles. */
 static int choose(void)
 {
@@ -115,11 +123,9 @@ int weir__probe_install(unsigned number)
 
 void weir__probe_uninstall(void)
 {
-    struct sigaction now;
-
     pthread_mutex_lock(&install_lock);
     WEIR_ASSERT(install_count > 0);
-    if (--install_count == 0 && sigaction(signal_number, NULL, &now) == 0 && is_ours(&now))
+    if (--install_count == 0 && is_installed())
         sigaction(signal_number, &action_before, NULL);
     pthread_mutex_unlock(&install_lock);
 }
@@ -141,12 +147,10 @@ void weir__probe_enter(struct weir__probe *probe)
  * somebody else's handler took is not waited for. */
 static void await_answers(const struct weir__probe *probe)
 {
-    struct sigaction now;
-
     for (int look = 0; look < LEAVE_LOOKS; look++) {
         if (atomic_load(&probe->answered) == atomic_load(&probe->asked))
             return;
-        if (sigaction(signal_number, NULL, &now) != 0 || !is_ours(&now))
+        if (!is_installed())
             return;
         weir__clock_sleep(LOOK_NS);
     }
@@ -182,8 +186,9 @@ bool weir__probe_ask(struct weir__probe *probe, int64_t patience_ns)
     int64_t until_ns = weir__clock_add(weir__clock_now(), patience_ns);
     unsigned number = atomic_load(&probe->asked);
 
-    /* Nobody is asked again before the last answer has come: the frames are being written. */
-    if (atomic_load(&probe->answered) != number)
+    /* Nobody is asked again before the last answer has come: the frames are being written. Nor
+     * without our handler: the signal would end the process. */
+    if (atomic_load(&probe->answered) != number || !is_installed())
         return false;
     atomic_store(&probe->asked, number + 1);
     if (!send_to(probe)) {

@@ -7,9 +7,9 @@
 #include "base/kernel.h"
 #include "base/memory.h"
 #include "base/thread.h"
-#include "watch/call.h"
-#include "watch/object.h"
-#include "watch/symbol.h"
+#include "unwind/object.h"
+#include "unwind/symbol.h"
+#include "watch/check_call.h"
 #include "watch/watchdog.h"
 
 #include <errno.h>
@@ -309,7 +309,7 @@ void weir__stall_leave(struct weir__loop *loop)
 bool weir__stall_describe(struct weir__loop *loop, char *text, size_t bytes)
 {
     struct weir__stall *stall = loop->runtime->stall;
-    const struct weir__call *call;
+    struct weir__check_description call;
     struct weir__sleeper sleeper;
     pid_t tid = 0;
 
@@ -322,13 +322,12 @@ bool weir__stall_describe(struct weir__loop *loop, char *text, size_t bytes)
     if (!tid)
         return false;
     weir__sleeper_look_closely(tid, &sleeper);
-    call = sleeper.in_call ? weir__call_find(sleeper.number) : NULL;
     if (sleeper.state == 'R')
         snprintf(text, bytes, "running");
     else if (sleeper.in_fault)
         snprintf(text, bytes, "asleep in a page fault");
-    else if (call)
-        snprintf(text, bytes, "asleep in %s", call->name);
+    else if (sleeper.in_call && weir__check_describe(sleeper.number, &call))
+        snprintf(text, bytes, "asleep in %s", call.name);
     else if (sleeper.in_call)
         snprintf(text, bytes, "asleep in system call %ld", sleeper.number);
     else

@@ -7,7 +7,7 @@
 #include "base/kernel.h"
 #include "core/task.h"
 #include "io/op.h"
-#include "watch/call.h"
+#include "watch/check_call.h"
 #include "watch/stall.h"
 
 #include <fcntl.h>
@@ -109,13 +109,13 @@ static bool is_own_enter(const struct weir__held *held, const struct weir__sleep
 static void judge_call(const struct weir__held *held, const struct weir__sleeper *sleeper,
                        struct weir__finding *finding)
 {
-    const struct weir__call *call = weir__call_find(sleeper->number);
+    struct weir__check_description call;
 
     finding->number = sleeper->number;
-    if (call) {
-        finding->stall.call = call->name;
-        if (call->fd_argument >= 0)
-            finding->stall.call_fd = (int)sleeper->args[call->fd_argument];
+    if (weir__check_describe(sleeper->number, &call)) {
+        finding->stall.call = call.name;
+        if (call.has_fd)
+            finding->stall.call_fd = (int)sleeper->args[0];
     }
     if (is_own_enter(held, sleeper)) {
         finding->stall.kind = WEIR_STALL_SUBMISSION;

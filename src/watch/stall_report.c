@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What is said about a stall: what is the matter, why, and what to do; then who called whom. */
-#include "watch/call.h"
+#include "unwind/symbol.h"
+#include "watch/check_call.h"
 #include "watch/stall.h"
-#include "watch/symbol.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,16 +69,13 @@ static void add_call(struct text *text, const struct weir__finding *finding)
 
 static void write_blocked(struct text *text, const struct weir__finding *finding)
 {
-    const struct weir__call *call = weir__call_find(finding->number);
+    struct weir__check_description call;
+    bool is_known = weir__check_describe(finding->number, &call);
 
     add_holder(text, &finding->stall, "blocked", "has held it");
     add(text, ", asleep in ");
     add_call(text, finding);
-    if (call && call->remedy)
-        add(text, "; call %s, which parks the task alone, or move it to weir_pool_run",
-            call->remedy);
-    else
-        add(text, "; move what may block to weir_pool_run");
+    add(text, "; instead: %s", is_known ? call.remedy : "weir_pool_run around it");
 }
 
 static void write_lock(struct text *text, const struct weir__finding *finding)
@@ -190,7 +187,8 @@ static void add_finding(struct text *text, const struct weir__finding *finding, 
         add(text, "    (not all of it is known: /proc/self/task: %s)\n",
             weir_error_name(finding->error));
     else if (stall->frame_count == 0 && stall->kind != WEIR_STALL_QUEUE)
-        add(text, "    (no backtrace: the thread is in the kernel, and did not take the signal)\n");
+        add(text,
+            "    (no backtrace: the thread is in the kernel, or its signal was taken away)\n");
 }
 
 void weir__stall_write(const struct weir__finding *findings, unsigned count, char *text,

@@ -225,6 +225,45 @@ static void test_spawns_from_elsewhere_are_bounded(void **state)
         assert_int_equal(order[i], i);
 }
 
+/* Whoever has waited longest gets the room, from wherever it spawns. */
+static int wait_before_an_arrival(void *arg)
+{
+    struct weir_scope *scope = weir_task_scope();
+    struct weir_spawn_options at_once = to_loop_one(0);
+    struct spawner spawner = { scope, 0, LONG_NS * 100ll, 1 };
+    int number = 1;
+    uint64_t turns;
+
+    (void)arg;
+    fill(scope, 1, 1);
+    CHECK_EQUAL(weir_spawn(scope, spawn_waiting, &spawner, &at_once), 0);
+    turn = 1;
+    while (counter(1, WEIR_SPAWNS_WAITING_NOW) == 0)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(weir_sleep(weir_in_us(100)), 0); /* this loop's reading of the clock is later */
+    CHECK_EQUAL(weir_spawn(scope, note_order, &number, &at_once), 0);
+    turns = counter(1, WEIR_TURNS);
+    while (counter(1, WEIR_TURNS) < turns + 2) /* then it has arrived */
+        CHECK_EQUAL(weir_yield(), 0);
+    gate = 1;
+    while (order_count < 2)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(spawner.error, 0);
+    turn = LAST_TURN;
+    await_children(scope);
+    return 0;
+}
+
+static void test_arrivals_do_not_overtake_who_waits(void **state)
+{
+    struct weir_options options = { .loop_count = 2, .tasks_per_loop = 2 };
+
+    (void)state;
+    assert_int_equal(test_run(wait_before_an_arrival, NULL, &options), 0);
+    assert_int_equal(order[0], 0);
+    assert_int_equal(order[1], 1);
+}
+
 /* --- Stacks. ---------------------------------------------------------------------------------- */
 
 static int use_up_stacks(void *arg)
@@ -382,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_bound_of_one_is_enough_for_the_root, setup),
         cmocka_unit_test_setup(test_spawns_wait_for_room_in_order, setup),
         cmocka_unit_test_setup(test_spawns_from_elsewhere_are_bounded, setup),
+        cmocka_unit_test_setup(test_arrivals_do_not_overtake_who_waits, setup),
         cmocka_unit_test_setup(test_the_bound_on_stack_memory_refuses, setup),
         cmocka_unit_test_setup(test_an_arrival_without_a_stack_holds_up_nobody, setup),
         cmocka_unit_test_setup(test_a_cancel_may_meet_a_spawn_that_fails, setup),

@@ -6,6 +6,7 @@
 #include <weir/local.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
+#include <weir/stats.h>
 #include <weir/task.h>
 
 #include <errno.h>
@@ -294,6 +295,49 @@ static void items_begin_with_the_callers_values(void **state)
     assert_int_equal(test_run(inherit, NULL, &noting), 0);
 }
 
+/* A task on another loop, which finds no stack there, is one of those that could not be had. */
+static long count_failed_tasks(void)
+{
+    uint64_t counters[WEIR_COUNTER_COUNT];
+
+    CHECK_EQUAL(weir_stats_read(counters, WEIR_COUNTER_COUNT), WEIR_COUNTER_COUNT);
+    return (long)counters[WEIR_TASKS_FAILED];
+}
+
+static int do_after_the_failure(size_t index, void *context)
+{
+    int error = 0;
+
+    (void)context;
+    begun[index]++;
+    while (error >= 0 && count_failed_tasks() == 0)
+        error = weir_yield();
+    for (int i = 0; error >= 0 && i < 100; i++)
+        error = weir_yield();
+    return error;
+}
+
+static int run_beside_a_full_loop(void *arg)
+{
+    struct weir_for_each_options options = {
+        .parallelism = 2, .everywhere = true, .stack_bytes = 1 << 22, /* there is room for one */
+    };
+
+    (void)arg;
+    CHECK_EQUAL(weir_for_each(ITEMS, do_after_the_failure, NULL, &options, WEIR_FOREVER), 0);
+    for (size_t i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(begun[i], 1);
+    return 0;
+}
+
+static void a_loop_without_a_stack_leaves_it_to_the_others(void **state)
+{
+    struct weir_options options = { .loop_count = 2, .stack_total_bytes = 3 << 20 }; /* of each */
+
+    (void)state;
+    assert_int_equal(test_run(run_beside_a_full_loop, NULL, &options), 0);
+}
+
 static int misuse(void *arg)
 {
     struct weir_for_each_options cases[] = {
@@ -325,6 +369,7 @@ int main(void)
         cmocka_unit_test_setup(the_first_error_ends_it_or_is_collected, setup),
         cmocka_unit_test_setup(a_deadline_ends_it, setup),
         cmocka_unit_test_setup(fewer_tasks_do, setup),
+        cmocka_unit_test_setup(a_loop_without_a_stack_leaves_it_to_the_others, setup),
         cmocka_unit_test_setup(items_begin_with_the_callers_values, setup),
         cmocka_unit_test_setup(bad_arguments_are_refused, setup),
     };

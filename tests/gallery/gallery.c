@@ -54,9 +54,12 @@ void gallery_report(const char *text)
     pthread_mutex_unlock(&mutex);
 }
 
+/* That the machine is too busy is nobody's doing here. */
 static void on_stall(void *context, const struct weir_stall *stall)
 {
     (void)context;
+    if (stall->kind == WEIR_STALL_STARVED)
+        return;
     gallery_report(stall->text);
 }
 

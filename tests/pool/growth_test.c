@@ -268,6 +268,61 @@ static void case_175_blocking_work_stops_nobody(void **state)
     assert_int_equal(test_run(block_on_each_loop, NULL, &options), 0);
 }
 
+/* --- A full pool ------------------------------------------------------------------------------ */
+
+enum { FULL_MS = 100, LOOK_MS = 10, LOOKS_BESIDE = 20 };
+
+static uint64_t count_sleeps(void)
+{
+    uint64_t counters[WEIR_COUNTER_COUNT];
+
+    CHECK_EQUAL(weir_stats_read(counters, WEIR_COUNTER_COUNT), WEIR_COUNTER_COUNT);
+    return counters[WEIR_SLEEPS];
+}
+
+/* Where all threads are at work, the loop has little to look for. */
+static int wait_for_a_full_pool(void *arg)
+{
+    const struct weir_pool_options options = { .threads_max = 1 };
+    int64_t start_ns;
+    uint64_t before;
+    struct call two[2];
+    struct weir_pool *pool;
+
+    (void)arg;
+    gate_init(&gate);
+    CHECK_EQUAL(weir_pool_create(&pool, "full", &options), 0);
+    for (int i = 0; i < 2; i++) {
+        two[i] = (struct call){
+            .call = call_run_on,
+            .pool = pool,
+            .fn = wait_at_gate,
+            .arg = &gate,
+            .deadline_ns = WEIR_FOREVER,
+        };
+        call_start(&two[i]);
+    }
+    AWAIT(gate.entered == 1 && read_stats_of(pool).queued == 1);
+    start_ns = weir_now_ns();
+    before = count_sleeps();
+    CHECK_EQUAL(weir_sleep(weir_in_ms(FULL_MS)), 0);
+    CHECK((int64_t)(count_sleeps() - before) <
+          LOOKS_BESIDE + (weir_now_ns() - start_ns) / (LOOK_MS * 1000000));
+    gate_pass(&gate, 2);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQUAL(call_finish(&two[i]), JOB_RESULT);
+    AWAIT(weir_pool_destroy(pool) == 0);
+    return 0;
+}
+
+static void test_a_full_pool_is_seldom_looked_at(void **state)
+{
+    const struct weir_options options = { .loop_count = 1 };
+
+    (void)state;
+    assert_int_equal(test_run(wait_for_a_full_pool, NULL, &options), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_some_jobs_change_the_mind),
         cmocka_unit_test(test_who_waits_behind_stuck_jobs_gets_a_thread),
         cmocka_unit_test(test_a_thread_is_started_only_when_a_job_has_waited),
+        cmocka_unit_test(test_a_full_pool_is_seldom_looked_at),
         cmocka_unit_test(case_175_blocking_work_stops_nobody),
     };
 

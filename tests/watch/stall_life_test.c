@@ -327,6 +327,27 @@ static void test_chained_handler(void **state)
     test_carry_out();
 }
 
+static int reset_and_hog(void *arg)
+{
+    (void)arg;
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        signal(number, SIG_DFL);
+    hold_until(&caught.count, 1);
+    return 0;
+}
+
+/* Of a program that resets all signals the thread is not asked, since that would end it. */
+static void test_handler_taken_away(void **state)
+{
+    struct weir_options options = catching_options(WEIR_STALL_HOG);
+
+    (void)state;
+    assert_int_equal(test_run(reset_and_hog, NULL, &options), 0);
+    CHECK_EQUAL(caught.stall.frame_count, 0);
+    CHECK(strcmp(caught.task_name, "root") == 0);
+    test_carry_out();
+}
+
 static void test_signal_options(void **state)
 {
     struct weir_options options = catching_options(-1);
@@ -468,12 +489,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_standard_error), /* first: its child starts a runtime */
-        cmocka_unit_test(test_again_at_ten_times), cmocka_unit_test(test_interval),
-        cmocka_unit_test(test_ready_delays),       cmocka_unit_test(test_delay_behind_hog),
-        cmocka_unit_test(test_sleeps_with_loops),  cmocka_unit_test(test_chained_handler),
-        cmocka_unit_test(test_signal_options),     cmocka_unit_test(test_on_this_thread),
-        cmocka_unit_test(test_two_runtimes),       cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_fork_in_task),       cmocka_unit_test(test_default),
+        cmocka_unit_test(test_again_at_ten_times),
+        cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_ready_delays),
+        cmocka_unit_test(test_delay_behind_hog),
+        cmocka_unit_test(test_sleeps_with_loops),
+        cmocka_unit_test(test_chained_handler),
+        cmocka_unit_test(test_handler_taken_away),
+        cmocka_unit_test(test_signal_options),
+        cmocka_unit_test(test_on_this_thread),
+        cmocka_unit_test(test_two_runtimes),
+        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_fork_in_task),
+        cmocka_unit_test(test_default),
         cmocka_unit_test(test_kind_names),
     };
 
