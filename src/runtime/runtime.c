@@ -31,9 +31,9 @@
 #include "runtime/report.h"
 #include "runtime/run.h"
 #include "sync/async.h"
+#include "unwind/symbol.h"
 #include "watch/check.h"
 #include "watch/stall.h"
-#include "watch/symbol.h"
 #include "watch/watch.h"
 
 #include <weir/runtime.h>

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "core/loop.h"
 #include "core/task.h"
-#include "watch/backtrace.h"
+#include "unwind/backtrace.h"
 #include "watch/check_call.h"
 #include "watch/check_range.h"
 #include "watch/check_report.h"

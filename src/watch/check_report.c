@@ -3,8 +3,8 @@
 #include "watch/check_report.h"
 
 #include "base/thread.h"
-#include "watch/object.h"
-#include "watch/symbol.h"
+#include "unwind/object.h"
+#include "unwind/symbol.h"
 
 #include <errno.h>
 #include <linux/futex.h>

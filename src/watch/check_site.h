@@ -8,7 +8,7 @@
 #ifndef WEIR_WATCH_CHECK_SITE_H
 #define WEIR_WATCH_CHECK_SITE_H
 
-#include "watch/backtrace.h"
+#include "unwind/backtrace.h"
 #include "watch/check_call.h"
 
 #include <weir/task.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The dump: a survey that notes every task; see weir/dump.h. */
 #include "sync/chan_users.h"
-#include "watch/object.h"
+#include "unwind/object.h"
+#include "unwind/symbol.h"
 #include "watch/sighting.h"
 #include "watch/stall.h"
 #include "watch/survey.h"
-#include "watch/symbol.h"
 
 #include <weir/dump.h>
 

@@ -3,7 +3,7 @@
 #include "watch/growth.h"
 
 #include "base/memory.h"
-#include "watch/symbol.h"
+#include "unwind/symbol.h"
 #include "watch/watchdog.h"
 
 #include <weir/chan.h>

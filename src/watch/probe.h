@@ -17,7 +17,7 @@
 #ifndef WEIR_WATCH_PROBE_H
 #define WEIR_WATCH_PROBE_H
 
-#include "watch/backtrace.h"
+#include "unwind/backtrace.h"
 
 #include <weir/task.h>
 

@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "core/scope.h"
 #include "io/op.h"
-#include "watch/backtrace.h"
-#include "watch/symbol.h"
+#include "unwind/backtrace.h"
+#include "unwind/symbol.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

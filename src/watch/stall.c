@@ -7,9 +7,9 @@
 #include "base/kernel.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "unwind/object.h"
+#include "unwind/symbol.h"
 #include "watch/check_call.h"
-#include "watch/object.h"
-#include "watch/symbol.h"
 #include "watch/watchdog.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What is said about a stall: what is the matter, why, and what to do; then who called whom. */
+#include "unwind/symbol.h"
 #include "watch/check_call.h"
 #include "watch/stall.h"
-#include "watch/symbol.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -310,10 +310,12 @@ static int expire_asleep(void *arg)
     CHECK_EQUAL(weir_bucket_take(bucket, 1, WEIR_NOW), 0);
     for (int ms = 20; !stage && CHECK(ms < 20000); ms *= 2) {
         struct weir_scope *scope = create(WEIR_SCOPE_COLLECT);
+        int result;
 
         CHECK_EQUAL(weir_scope_set_deadline(scope, weir_in_ms(ms)), 0);
         spawn(scope, wait_in_pool, bucket, 1);
-        CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), -ETIME);
+        result = weir_scope_join(scope, WEIR_FOREVER);
+        CHECK(result == -ETIME || (result == 0 && stage)); /* the job may end before the alarm */
     }
     CHECK_EQUAL(weir_bucket_read_stats(bucket, &stats), 0);
     CHECK_EQUAL(stats.passed_total, 1);

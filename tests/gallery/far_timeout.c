@@ -55,7 +55,7 @@ int wrong(void *arg)
     if (error < 0)
         return error;
     await_thread_at_work();
-    error = weir_pool_run(load_file, NULL, weir_in_ms(5));
+    error = weir_pool_run(load_file, NULL, weir_in_ms(100));
     snprintf(text, sizeof text, "request: %s: its deadline passed in the %s\n",
              weir_error_name(error), weir_phase_name(weir_expired_phase()));
     gallery_report(text);

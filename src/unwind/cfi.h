@@ -6,10 +6,10 @@
  *
  * See: the Linux Standard Base, "Exception Frames"; DWARF 5, section 6.4.
  */
-#ifndef WEIR_WATCH_CFI_H
-#define WEIR_WATCH_CFI_H
+#ifndef WEIR_UNWIND_CFI_H
+#define WEIR_UNWIND_CFI_H
 
-#include "watch/frame.h"
+#include "unwind/frame.h"
 
 enum weir__cfi_end {
     WEIR__CFI_STEPPED,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Walking a stack; see backtrace.h. */
-#include "watch/backtrace.h"
+#include "unwind/backtrace.h"
 
 #include "core/loop.h"
 #include "core/task.h"
-#include "watch/cfi.h"
-#include "watch/object.h"
+#include "unwind/cfi.h"
+#include "unwind/object.h"
 
 #include <pthread.h>
 

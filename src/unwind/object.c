@@ -7,7 +7,7 @@
  * if not, its table may be half overwritten, and it tries again. It never waits: a reader in a
  * signal handler may have interrupted the very thread that writes.
  */
-#include "watch/object.h"
+#include "unwind/object.h"
 
 #include <link.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  * Names of addresses; see symbol.h. Files are mapped when they are first asked for, and kept; a
  * lookup is a walk through their tables, since whoever asks reports something that is rare.
  */
-#include "watch/symbol.h"
+#include "unwind/symbol.h"
 
 #include "base/exempt.h"
 #include "base/kernel.h"

@@ -7,11 +7,11 @@
  *             (its CFA), and where the caller's registers are
  *   apply     the rules, to this frame's registers and the stack's memory
  */
-#include "watch/cfi.h"
+#include "unwind/cfi.h"
 
-#include "watch/cursor.h"
-#include "watch/expression.h"
-#include "watch/unwind.h"
+#include "unwind/cursor.h"
+#include "unwind/expression.h"
+#include "unwind/unwind.h"
 
 enum { REMEMBERED_MAX = 3 };
 

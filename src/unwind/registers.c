@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Registers out of a signal's context; see registers.h. */
-#include "watch/registers.h"
+#include "unwind/registers.h"
 
 #include <ucontext.h>
 

@@ -3,8 +3,8 @@
  * Reading unwind tables: numbers of DWARF's encodings, never beyond an end. A cursor that met the
  * end, or what it does not know, is bad from then on and reads zeros.
  */
-#ifndef WEIR_WATCH_CURSOR_H
-#define WEIR_WATCH_CURSOR_H
+#ifndef WEIR_UNWIND_CURSOR_H
+#define WEIR_UNWIND_CURSOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

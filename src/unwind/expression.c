@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Running a DWARF expression; see expression.h, and DWARF 5, section 2.5. */
-#include "watch/expression.h"
+#include "unwind/expression.h"
 
 enum { DEPTH = 16 };
 

@@ -25,8 +25,8 @@
 #include "core/loop.h"
 #include "core/task.h"
 #include "support/support.h"
-#include "watch/backtrace.h"
-#include "watch/symbol.h"
+#include "unwind/backtrace.h"
+#include "unwind/symbol.h"
 
 enum { DEPTH = 12, TEXT_BYTES = 8192 };
 

@@ -3,8 +3,8 @@
  * The loaded objects (the program, its libraries, the vdso): where their code lies, and where the
  * tables are by which it is unwound. A table of them is made off the signal path, and read on it.
  */
-#ifndef WEIR_WATCH_OBJECT_H
-#define WEIR_WATCH_OBJECT_H
+#ifndef WEIR_UNWIND_OBJECT_H
+#define WEIR_UNWIND_OBJECT_H
 
 #include <stdbool.h>
 #include <stdint.h>

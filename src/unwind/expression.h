@@ -3,11 +3,11 @@
  * DWARF expressions in unwind tables: where procedure linkage tables, signal frames and realigned
  * stacks say how a frame is found. A small stack machine; async-signal-safe.
  */
-#ifndef WEIR_WATCH_EXPRESSION_H
-#define WEIR_WATCH_EXPRESSION_H
+#ifndef WEIR_UNWIND_EXPRESSION_H
+#define WEIR_UNWIND_EXPRESSION_H
 
-#include "watch/cursor.h"
-#include "watch/frame.h"
+#include "unwind/cursor.h"
+#include "unwind/frame.h"
 
 enum weir__expression_end {
     WEIR__EXPRESSION_DONE,

@@ -14,10 +14,10 @@
  * A thread says once what its stack is (weir__backtrace_enter); tasks' stacks are known. What is
  * not on a known stack is not read.
  */
-#ifndef WEIR_WATCH_BACKTRACE_H
-#define WEIR_WATCH_BACKTRACE_H
+#ifndef WEIR_UNWIND_BACKTRACE_H
+#define WEIR_UNWIND_BACKTRACE_H
 
-#include "watch/frame.h"
+#include "unwind/frame.h"
 
 #include <stddef.h>
 

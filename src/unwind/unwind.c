@@ -3,9 +3,9 @@
  * Finding and reading a description; see unwind.h. The index before the tables (.eh_frame_hdr) is
  * sorted by code, and searched by halves.
  */
-#include "watch/unwind.h"
+#include "unwind/unwind.h"
 
-#include "watch/object.h"
+#include "unwind/object.h"
 
 enum { INDEX_VERSION = 1 };
 

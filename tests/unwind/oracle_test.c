@@ -21,9 +21,9 @@
 #include <weir.h>
 
 #include "support/support.h"
-#include "watch/backtrace.h"
+#include "unwind/backtrace.h"
+#include "unwind/symbol.h"
 #include "watch/sanitizer.h"
-#include "watch/symbol.h"
 
 enum { FRAMES_MAX = WEIR__BACKTRACE_MAX, HANDLER_FRAMES = 8, SORTED = 60 };
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "watch/expression.h"
+#include "unwind/expression.h"
 
 enum { CODE_MAX = 24, LEFT = 100, SLOT = 40, BAD = -1, UNKNOWN = -2 };
 

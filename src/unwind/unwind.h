@@ -4,10 +4,10 @@
  * Each is in two parts, one that many functions share (CIE) and one of its own (FDE); what they say
  * is for cfi.c to run. Async-signal-safe.
  */
-#ifndef WEIR_WATCH_UNWIND_H
-#define WEIR_WATCH_UNWIND_H
+#ifndef WEIR_UNWIND_UNWIND_H
+#define WEIR_UNWIND_UNWIND_H
 
-#include "watch/cursor.h"
+#include "unwind/cursor.h"
 
 #include <stdbool.h>
 #include <stdint.h>

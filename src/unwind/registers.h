@@ -5,8 +5,8 @@
  *
  * See: the processor supplements of the System V ABI (x86-64, section 3.6; AAPCS64, DWARF part).
  */
-#ifndef WEIR_WATCH_REGISTERS_H
-#define WEIR_WATCH_REGISTERS_H
+#ifndef WEIR_UNWIND_REGISTERS_H
+#define WEIR_UNWIND_REGISTERS_H
 
 #include <stdbool.h>
 #include <stdint.h>

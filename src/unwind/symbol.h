@@ -4,8 +4,8 @@
  * has static functions too, or what strip(1) leaves, .dynsym. A file that was replaced since it was
  * loaded gives no names. Any thread, not in a signal handler; allocates nothing from the heap.
  */
-#ifndef WEIR_WATCH_SYMBOL_H
-#define WEIR_WATCH_SYMBOL_H
+#ifndef WEIR_UNWIND_SYMBOL_H
+#define WEIR_UNWIND_SYMBOL_H
 
 #include <stdbool.h>
 #include <stddef.h>

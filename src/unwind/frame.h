@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* One frame of a stack that is looked at, and the only way its memory is read. */
-#ifndef WEIR_WATCH_FRAME_H
-#define WEIR_WATCH_FRAME_H
+#ifndef WEIR_UNWIND_FRAME_H
+#define WEIR_UNWIND_FRAME_H
 
-#include "watch/registers.h"
+#include "unwind/registers.h"
 
 struct weir__frame_state {
     uintptr_t ip;

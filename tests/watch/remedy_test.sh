@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What reports tell people to call is there: each weir_* name in the strings of the watch room, and
+# on the gallery's page, is declared in a public header.
+set -u
+cd "$WEIR_SOURCE_DIR" || exit 1
+failed=0
+count=0
+
+names() {
+    grep -ohE '"([^"\\]|\\.)*"' src/watch/*.[ch] | grep -oE '\bweir_[a-z0-9_]+'
+    grep -oE '\bweir_[a-z0-9_]+' src/gallery.md
+}
+
+while read -r name; do
+    count=$((count + 1))
+    grep -qwE "$name" include/weir/*.h && continue
+    echo "FAILED: no public header has $name, which is said in:"
+    grep -lw "$name" src/watch/* src/gallery.md
+    failed=1
+done < <(names | sort -u | grep -vx weir_interpose_to) # that one is the interposer's
+[ "$count" -gt 50 ] || { echo "FAILED: only $count names were found"; failed=1; }
+exit $failed
