@@ -132,7 +132,7 @@ static int read_all(void *arg)
 
 /* --- Mult --- */
 
-enum { SLOW, FAST, LATE, TAPS, TRIES_MAX = 256 };
+enum { SLOW, FAST, LATE, TAPS, TRIES_MAX = 64 };
 
 enum meddling { NOTHING, UNTAP, CLOSE, ABORT, TAP, CANCEL };
 
@@ -204,31 +204,39 @@ static int meddle(void *arg)
     return 0;
 }
 
-/* A mult has its taps in the order of their addresses, which must be the same in each play: this
- * channel comes behind the other one, for which the memory may take a few tries. */
-static struct weir_chan *make_chan_behind(const struct weir_chan *other, size_t capacity,
-                                          struct balance *balance)
+/* Keeps the one that comes first in memory, or last; returns the other one. */
+static struct weir_chan *keep(struct weir_chan **kept, struct weir_chan *made, bool first)
 {
-    struct weir_chan *made[TRIES_MAX];
-    size_t count = 0;
+    struct weir_chan *before = *kept;
+    bool made_is_first = (uintptr_t)made < (uintptr_t)before;
 
-    do {
-        RULE(count < TRIES_MAX);
-        made[count] = make_chan(capacity, balance);
-    } while ((uintptr_t)made[count++] < (uintptr_t)other);
-    for (size_t i = 0; i + 1 < count; i++)
-        weir_chan_release(made[i]);
-    return made[count - 1];
+    if (made_is_first != first)
+        return made;
+    *kept = made;
+    return before;
 }
 
+/* A mult has its taps in the order of their addresses, which must be the same in each play: the
+ * slow one comes first, for which the memory may take a few tries. */
 static void make_taps(struct fan *fan)
 {
     struct balance *balance = &fan->balance;
     struct weir_chan *slow = make_chan(fan->setup->capacity, balance);
-    struct weir_chan *one = make_chan_behind(slow, VALUES_MAX, balance);
-    struct weir_chan *other = make_chan_behind(slow, VALUES_MAX, balance);
-    bool in_order = (uintptr_t)one < (uintptr_t)other;
+    struct weir_chan *one = make_chan(VALUES_MAX, balance);
+    struct weir_chan *other = make_chan(VALUES_MAX, balance);
+    struct weir_chan *spares[TRIES_MAX][TAPS];
+    size_t count = 0;
+    bool in_order;
 
+    while ((uintptr_t)slow > (uintptr_t)one || (uintptr_t)slow > (uintptr_t)other) {
+        RULE(count < TRIES_MAX);
+        spares[count][SLOW] = keep(&slow, make_chan(fan->setup->capacity, balance), true);
+        spares[count][FAST] = keep(&one, make_chan(VALUES_MAX, balance), false);
+        spares[count++][LATE] = keep(&other, make_chan(VALUES_MAX, balance), false);
+    }
+    for (size_t i = 0; i < count * TAPS; i++)
+        weir_chan_release(spares[i / TAPS][i % TAPS]);
+    in_order = (uintptr_t)one < (uintptr_t)other;
     fan->readers[SLOW] = (struct reader){ .chan = slow, .balance = balance };
     fan->readers[FAST] = (struct reader){ .chan = in_order ? one : other, .balance = balance };
     fan->readers[LATE] = (struct reader){ .chan = in_order ? other : one, .balance = balance };
