@@ -43,7 +43,6 @@ struct row {
     const char *cause; /* NULL: the rule says it */
     int at;            /* which argument the rule looks at */
     long mask;         /* and which bits of it */
-    bool has_fd;       /* where the rule does not ask its descriptor */
 };
 
 static bool always(const struct row *row, const long *args, struct weir__check_verdict *verdict)
@@ -295,7 +294,7 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
     [SYS_ppoll] = { "ppoll", TIME(2) },
     [SYS_pselect6] = { "pselect", TIME(4) },
     [SYS_epoll_pwait] = { "epoll_pwait", timeout_ms, "weir_select, or weir_embed",
-                          "waits until a descriptor is ready", 3, 0, true },
+                          "waits until a descriptor is ready", 3, 0 },
     [SYS_nanosleep] = { "nanosleep", SLEEP(0) },
     [SYS_clock_nanosleep] = { "clock_nanosleep", SLEEP(2) },
     [SYS_rt_sigtimedwait] = { "sigtimedwait", timeout, "weir_clause_signal in a weir_select",
@@ -368,15 +367,14 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
     [SYS_msync] = { "msync", when, POOL, "waits for the disk", 2, MS_SYNC },
     [SYS_copy_file_range] = { "copy_file_range", disk, "weir_copy_file_range", NULL, 0, 0 },
     [SYS_sendfile] = { "sendfile", always, "weir_stream_send_file, or weir_copy",
-                       "waits for the disk, and until the other side has made room", 0, 0, true },
+                       "waits for the disk, and until the other side has made room", 0, 0 },
     [SYS_splice] = { "splice", unless, "weir_splice", "waits for the other side of a pipe", 5,
-                     SPLICE_F_NONBLOCK, true },
-    [SYS_tee] = { "tee", unless, POOL, "waits for the other side of a pipe", 3, SPLICE_F_NONBLOCK,
-                  true },
+                     SPLICE_F_NONBLOCK },
+    [SYS_tee] = { "tee", unless, POOL, "waits for the other side of a pipe", 3, SPLICE_F_NONBLOCK },
     [SYS_vmsplice] = { "vmsplice", unless, POOL, "waits for the other side of a pipe", 3,
-                       SPLICE_F_NONBLOCK, true },
+                       SPLICE_F_NONBLOCK },
     [SYS_flock] = { "flock", unless, "weir_flock", "waits for a lock of a file", 1,
-                    LOCK_NB | LOCK_UN, true },
+                    LOCK_NB | LOCK_UN },
     [SYS_fcntl] = { "fcntl", locks, "weir_ofd_lock", "waits for a lock of a file", 0, 0 },
     [SYS_ioctl] = { "ioctl", drains_terminal, POOL, "waits until a terminal has taken its output",
                     0, 0 },
@@ -434,7 +432,7 @@ static const struct row rows[WEIR__CHECK_CALLS_MAX] = {
                    "waits until a descriptor is ready", 2, 0 },
     [SYS_select] = { "select", TIME(4) },
     [SYS_epoll_wait] = { "epoll_wait", timeout_ms, "weir_select, or weir_embed",
-                         "waits until a descriptor is ready", 3, 0, true },
+                         "waits until a descriptor is ready", 3, 0 },
     [SYS_pause] = { "pause", always, "weir_clause_signal in a weir_select", "waits for a signal", 0,
                     0 },
     [SYS_vfork] = { "vfork", always, "weir_child_spawn",
@@ -452,6 +450,22 @@ static bool asks_descriptor(const struct row *row)
            row->rule == queues_message;
 }
 
+/* Calls on a descriptor whose rule does not ask it. */
+static bool begins_with_descriptor(long number)
+{
+    switch (number) {
+    case SYS_sendfile:
+    case SYS_splice:
+    case SYS_tee:
+    case SYS_vmsplice:
+    case SYS_flock:
+    case SYS_epoll_pwait:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool weir__check_describe(long number, struct weir__check_description *description)
 {
     const struct row *row;
@@ -462,7 +476,7 @@ bool weir__check_describe(long number, struct weir__check_description *descripti
     *description = (struct weir__check_description){
         .name = row->name,
         .remedy = row->remedy,
-        .has_fd = row->has_fd || asks_descriptor(row),
+        .has_fd = asks_descriptor(row) || begins_with_descriptor(number),
     };
     return true;
 }

@@ -188,7 +188,8 @@ static void add_finding(struct text *text, const struct weir__finding *finding, 
             weir_error_name(finding->error));
     else if (stall->frame_count == 0 && stall->kind != WEIR_STALL_QUEUE)
         add(text,
-            "    (no backtrace: the thread is in the kernel, or its signal was taken away)\n");
+            "    (no backtrace: the thread is in the kernel, has no CPU, or its signal was taken "
+            "away)\n");
 }
 
 void weir__stall_write(const struct weir__finding *findings, unsigned count, char *text,

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -23,6 +24,7 @@ static struct caught {
     atomic_long count;
     atomic_long all_count; /* of reports that all loops are held */
     int wanted;            /* kind; -1: any */
+    bool needs_frames;     /* others are not caught: a thread without a CPU answers no probe */
     struct weir_stall stall;
     char task_name[64];
     char next_task_name[64];
@@ -35,7 +37,8 @@ static void catch_stall(void *context, const struct weir_stall *stall)
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* two runtimes have two watchers */
 
     (void)context;
-    if (caught.wanted >= 0 && (int)stall->kind != caught.wanted)
+    if ((caught.wanted >= 0 && (int)stall->kind != caught.wanted) ||
+        (caught.needs_frames && stall->frame_count == 0))
         return;
     pthread_mutex_lock(&mutex);
     caught.stall = *stall;

@@ -316,6 +316,7 @@ static void test_chained_handler(void **state)
     int number = SIGRTMIN + 5;
 
     (void)state;
+    caught.needs_frames = PROBES_ANSWERED;
     options.stall_signal = (unsigned)number;
     assert_int_equal(sigaction(number, &action, NULL), 0);
     assert_int_equal(test_run(probe_and_signal, &number, &options), 0);
@@ -368,6 +369,7 @@ static void test_on_this_thread(void **state)
     sigset_t all, before, after;
 
     (void)state;
+    caught.needs_frames = PROBES_ANSWERED;
     sigfillset(&all);
     assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
     assert_int_equal(weir_run_on_this_thread(hog, NULL, &options), 0);
