@@ -207,13 +207,10 @@ static int meddle(void *arg)
 /* Keeps the one that comes first in memory, or last; returns the other one. */
 static struct weir_chan *keep(struct weir_chan **kept, struct weir_chan *made, bool first)
 {
-    struct weir_chan *before = *kept;
-    bool made_is_first = (uintptr_t)made < (uintptr_t)before;
+    struct weir_chan *other = ((uintptr_t)made < (uintptr_t)*kept) == first ? *kept : made;
 
-    if (made_is_first != first)
-        return made;
-    *kept = made;
-    return before;
+    *kept = other == made ? *kept : made;
+    return other;
 }
 
 /* A mult has its taps in the order of their addresses, which must be the same in each play: the
@@ -224,22 +221,20 @@ static void make_taps(struct fan *fan)
     struct weir_chan *slow = make_chan(fan->setup->capacity, balance);
     struct weir_chan *one = make_chan(VALUES_MAX, balance);
     struct weir_chan *other = make_chan(VALUES_MAX, balance);
-    struct weir_chan *spares[TRIES_MAX][TAPS];
+    struct weir_chan *spares[TRIES_MAX * TAPS];
     size_t count = 0;
-    bool in_order;
 
     while ((uintptr_t)slow > (uintptr_t)one || (uintptr_t)slow > (uintptr_t)other) {
-        RULE(count < TRIES_MAX);
-        spares[count][SLOW] = keep(&slow, make_chan(fan->setup->capacity, balance), true);
-        spares[count][FAST] = keep(&one, make_chan(VALUES_MAX, balance), false);
-        spares[count++][LATE] = keep(&other, make_chan(VALUES_MAX, balance), false);
+        RULE(count < TRIES_MAX * TAPS);
+        spares[count++] = keep(&slow, make_chan(fan->setup->capacity, balance), true);
+        spares[count++] = keep(&one, make_chan(VALUES_MAX, balance), false);
+        spares[count++] = keep(&other, make_chan(VALUES_MAX, balance), false);
     }
-    for (size_t i = 0; i < count * TAPS; i++)
-        weir_chan_release(spares[i / TAPS][i % TAPS]);
-    in_order = (uintptr_t)one < (uintptr_t)other;
+    while (count > 0)
+        weir_chan_release(spares[--count]);
     fan->readers[SLOW] = (struct reader){ .chan = slow, .balance = balance };
-    fan->readers[FAST] = (struct reader){ .chan = in_order ? one : other, .balance = balance };
-    fan->readers[LATE] = (struct reader){ .chan = in_order ? other : one, .balance = balance };
+    fan->readers[one < other ? FAST : LATE] = (struct reader){ .chan = one, .balance = balance };
+    fan->readers[one < other ? LATE : FAST] = (struct reader){ .chan = other, .balance = balance };
 }
 
 static void start_mult(struct fan *fan)
