@@ -132,7 +132,7 @@ static int read_all(void *arg)
 
 /* --- Mult --- */
 
-enum { SLOW, FAST, LATE, TAPS, TRIES_MAX = 64 };
+enum { SLOW, FAST, LATE, TAPS, TRIES_MAX = 256 };
 
 enum meddling { NOTHING, UNTAP, CLOSE, ABORT, TAP, CANCEL };
 
@@ -230,8 +230,8 @@ static void make_taps(struct fan *fan)
         spares[count++] = keep(&one, make_chan(VALUES_MAX, balance), false);
         spares[count++] = keep(&other, make_chan(VALUES_MAX, balance), false);
     }
-    while (count > 0)
-        weir_chan_release(spares[--count]);
+    for (size_t i = 0; i < count; i++) /* in this order: what is good comes up again soon */
+        weir_chan_release(spares[i]);
     fan->readers[SLOW] = (struct reader){ .chan = slow, .balance = balance };
     fan->readers[one < other ? FAST : LATE] = (struct reader){ .chan = one, .balance = balance };
     fan->readers[one < other ? LATE : FAST] = (struct reader){ .chan = other, .balance = balance };
