@@ -9,7 +9,11 @@
 
 #include <pthread.h>
 
-enum { SEARCH_MAX = 1 << 16 }; /* words of a stack that are searched for a frame pointer */
+enum {
+    SEARCH_MAX = 1 << 16, /* words of a stack that are searched for a frame pointer */
+    CALL_LEADS_HERE = 3,
+    FITNESS_MAX = 4,
+};
 
 static __thread struct weir__stack_bounds own_stack __attribute__((tls_model("initial-exec")));
 
@@ -33,31 +37,41 @@ struct weir__stack_bounds weir__backtrace_thread_stack(void)
     return own_stack;
 }
 
-/* Finds the frame below which the stack lies free, and its caller: a saved frame pointer, which
- * leads upwards, and above it an address that some call returns to. */
-static bool is_frame(uintptr_t place, const struct weir__stack_bounds *bounds, uintptr_t *target)
+/* How well a call fits the function that runs in the frame which it made: it leads to it; or to
+ * where that is decided as the program runs; or to another function, which may have jumped here
+ * with its last instruction, or which returned long ago. */
+static int call_fitness(uintptr_t target, uintptr_t function)
 {
-    uintptr_t saved = 0, back = 0;
+    if (target == function)
+        return CALL_LEADS_HERE;
+    return target == 0 || weir__cfi_function(target) != target ? 2 : 1;
+}
+
+/*
+ * Whether a frame of `function` may begin here, and how well that fits: a saved frame pointer, and
+ * above it an address that some call returns to. What was saved leads upwards; only where the call
+ * says enough may it be anything, as of a caller that has another use for the register.
+ */
+static int frame_fitness(uintptr_t place, uintptr_t function,
+                         const struct weir__stack_bounds *bounds)
+{
+    uintptr_t saved = 0, back = 0, target;
     struct weir__object object;
+    bool leads_up;
+    int fitness;
 
     if (!weir__frame_read(bounds, place, &saved) ||
         !weir__frame_read(bounds, place + sizeof saved, &back))
-        return false;
-    if (saved <= place || saved >= bounds->high || saved % sizeof saved)
-        return false;
+        return 0;
     back = weir__registers_strip(back);
-    return weir__object_find(back - 1, &object) && back - WEIR__CALL_BYTES_MAX >= object.code_low &&
-           weir__registers_call_before((const uint8_t *)back - WEIR__CALL_BYTES_MAX, back, target);
-}
-
-/* How well the call that made a frame fits the function that runs in it: the call leads to it; or
- * to where that is decided as the program runs; or to another function, which may have jumped here
- * with its last instruction, or which returned long ago. */
-static int fitness(uintptr_t target, uintptr_t function)
-{
-    if (target == function)
-        return 3;
-    return target == 0 || weir__cfi_function(target) != target ? 2 : 1;
+    if (!weir__object_find(back - 1, &object) || back - WEIR__CALL_BYTES_MAX < object.code_low ||
+        !weir__registers_call_before((const uint8_t *)back - WEIR__CALL_BYTES_MAX, back, &target))
+        return 0;
+    leads_up = saved > place && saved < bounds->high && saved % sizeof saved == 0;
+    fitness = call_fitness(target, function);
+    if (fitness == CALL_LEADS_HERE)
+        return leads_up ? FITNESS_MAX : fitness;
+    return leads_up ? fitness : 0;
 }
 
 /*
@@ -71,14 +85,16 @@ static bool search_frame_pointer(struct weir__frame_state *frame,
     uintptr_t function = weir__cfi_function(weir__frame_place(frame));
     int best_fitness = 0;
 
-    for (uintptr_t word = 0; word < SEARCH_MAX && best_fitness < 3; word++) {
-        uintptr_t place = sp + word * sizeof word, target;
+    for (uintptr_t word = 0; word < SEARCH_MAX && best_fitness < FITNESS_MAX; word++) {
+        uintptr_t place = sp + word * sizeof word;
+        int fitness;
 
         if (place >= bounds->high)
             break;
-        if (is_frame(place, bounds, &target) && fitness(target, function) > best_fitness) {
+        fitness = frame_fitness(place, function, bounds);
+        if (fitness > best_fitness) {
             best = place;
-            best_fitness = fitness(target, function);
+            best_fitness = fitness;
         }
     }
     if (best)

@@ -235,10 +235,11 @@ static const struct weir__op_row slow_read = {
 
 static struct weir__op_row true_read;
 
+/* The compiler must not know what is written to: it may leave out what changes a constant. */
 static void change_row(const struct weir__op_row *row)
 {
-    struct weir__op_row *place =
-        (struct weir__op_row *)(uintptr_t)&weir__op_rows[WEIR__OP_ID_PREAD];
+    const struct weir__op_row *volatile constant = &weir__op_rows[WEIR__OP_ID_PREAD];
+    struct weir__op_row *place = (struct weir__op_row *)(uintptr_t)constant;
     uintptr_t first = (uintptr_t)place & ~(uintptr_t)4095;
     uintptr_t end = ((uintptr_t)(place + 1) + 4095) & ~(uintptr_t)4095;
 

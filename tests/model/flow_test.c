@@ -204,34 +204,37 @@ static int meddle(void *arg)
     return 0;
 }
 
-/* A mult has its taps in the order of their addresses, which must be the same in each play: this
- * channel comes behind the other one, for which the memory may take a few tries. */
-static struct weir_chan *make_chan_behind(const struct weir_chan *other, size_t capacity,
-                                          struct balance *balance)
+/* Keeps the one that comes first in memory, or last; returns the other one. */
+static struct weir_chan *keep(struct weir_chan **kept, struct weir_chan *made, bool first)
 {
-    struct weir_chan *made[TRIES_MAX];
-    size_t count = 0;
+    struct weir_chan *other = ((uintptr_t)made < (uintptr_t)*kept) == first ? *kept : made;
 
-    do {
-        RULE(count < TRIES_MAX);
-        made[count] = make_chan(capacity, balance);
-    } while ((uintptr_t)made[count++] < (uintptr_t)other);
-    for (size_t i = 0; i + 1 < count; i++)
-        weir_chan_release(made[i]);
-    return made[count - 1];
+    *kept = other == made ? *kept : made;
+    return other;
 }
 
+/* A mult has its taps in the order of their addresses, which must be the same in each play: the
+ * slow one comes first, for which the memory may take a few tries. */
 static void make_taps(struct fan *fan)
 {
     struct balance *balance = &fan->balance;
     struct weir_chan *slow = make_chan(fan->setup->capacity, balance);
-    struct weir_chan *one = make_chan_behind(slow, VALUES_MAX, balance);
-    struct weir_chan *other = make_chan_behind(slow, VALUES_MAX, balance);
-    bool in_order = (uintptr_t)one < (uintptr_t)other;
+    struct weir_chan *one = make_chan(VALUES_MAX, balance);
+    struct weir_chan *other = make_chan(VALUES_MAX, balance);
+    struct weir_chan *spares[TRIES_MAX * TAPS];
+    size_t count = 0;
 
+    while ((uintptr_t)slow > (uintptr_t)one || (uintptr_t)slow > (uintptr_t)other) {
+        RULE(count < TRIES_MAX * TAPS);
+        spares[count++] = keep(&slow, make_chan(fan->setup->capacity, balance), true);
+        spares[count++] = keep(&one, make_chan(VALUES_MAX, balance), false);
+        spares[count++] = keep(&other, make_chan(VALUES_MAX, balance), false);
+    }
+    for (size_t i = 0; i < count; i++) /* in this order: what is good comes up again soon */
+        weir_chan_release(spares[i]);
     fan->readers[SLOW] = (struct reader){ .chan = slow, .balance = balance };
-    fan->readers[FAST] = (struct reader){ .chan = in_order ? one : other, .balance = balance };
-    fan->readers[LATE] = (struct reader){ .chan = in_order ? other : one, .balance = balance };
+    fan->readers[one < other ? FAST : LATE] = (struct reader){ .chan = one, .balance = balance };
+    fan->readers[one < other ? LATE : FAST] = (struct reader){ .chan = other, .balance = balance };
 }
 
 static void start_mult(struct fan *fan)
