@@ -44,6 +44,15 @@ static size_t find_interrupted(void *const *theirs, size_t count, const void *pl
     return count;
 }
 
+/* The few instructions to which handlers return may be interrupted themselves. */
+static bool is_signal_return(const void *place)
+{
+    enum { RETURN_BYTES = 12 }; /* a move and a system call, on each machine */
+    uintptr_t offset = (uintptr_t)place - (uintptr_t)signal_return;
+
+    return offset < RETURN_BYTES;
+}
+
 static void judge(void *const *ours, size_t our_count, void *const *theirs, size_t their_count)
 {
     size_t first = find_interrupted(theirs, their_count, ours[0]);
@@ -51,7 +60,7 @@ static void judge(void *const *ours, size_t our_count, void *const *theirs, size
 
     /* Behind a call ours is the place of the call; behind a handler, what was interrupted. */
     while (i < our_count && first + i < their_count &&
-           (char *)ours[i] + (theirs[first + i - 1] != signal_return) == (char *)theirs[first + i])
+           (char *)ours[i] + !is_signal_return(theirs[first + i - 1]) == (char *)theirs[first + i])
         i++;
     if (first < their_count && i == our_count) {
         same_count += first + i == their_count || i == FRAMES_MAX;
