@@ -166,9 +166,9 @@ static int arrival_body(void *arg)
     (void)arg;
     CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_FAIL_FAST, NULL), 0);
     CHECK_EQUAL(weir_spawn(scope, recv_one, chan, &there), 0);
-    arrival.deadline_ns = weir_in_ms(1);
+    arrival.deadline_ns = weir_in_ms(SOON_MS);
     CHECK_EQUAL(weir_spawn(scope, arrive_late, &arrival, &there), 0);
-    CHECK_EQUAL(weir_sleep(weir_in_ms(2)), 0);
+    CHECK_EQUAL(weir_sleep(weir_in_ms(SOON_MS + 1)), 0);
     CHECK_EQUAL(weir_chan_send(chan, NULL, WEIR_FOREVER), 0);
     CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
     weir_chan_release(arrival.chan);
