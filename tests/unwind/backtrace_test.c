@@ -94,8 +94,8 @@ static int look_at_parked(void *arg)
     weir_yield();
     count = weir__backtrace_of_task(task, addresses, WEIR__BACKTRACE_MAX);
     print(addresses, count, text);
-    CHECK_ORDER(text, "weir__sched_park+", "weir_sleep+", "park_inside+", "parked+", "task_main+",
-                "weir__switch_start+");
+    CHECK_ORDER(text, "weir_sleep+", "park_inside+", "parked+", "task_main+",
+                "weir__switch_start+"); /* what weir_sleep calls may be a jump */
     for (const char *at = text; (at = strstr(at, "park_inside+")); at++)
         inside++;
     CHECK_EQUAL(inside, DEPTH + 1);
