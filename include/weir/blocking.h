@@ -3,9 +3,9 @@
  * The blocking-call check, for development: a task that makes a system call which could hold its
  * loop's thread is reported, once for each place, with the task, the call, the kind of descriptor,
  * and a backtrace, however deep in other people's libraries it happens, raw syscall(2) included.
- * What cannot wait (a non-blocking descriptor, a timeout of zero, memory) is not reported, nor are
- * weir's own calls. Page faults and long computations make no system call: they are the business of
- * the stall detector.
+ * What cannot wait (a non-blocking descriptor, a timeout of zero) is not reported, nor is what is
+ * about memory (the lock of malloc(3) included), nor are weir's own calls. Page faults and long
+ * computations make no system call: they are the business of the stall detector.
  *
  * Switched on by weir_options.blocking_check, or from outside by the environment, which prevails:
  *

@@ -104,6 +104,15 @@ static void append_head(struct weir__check_reporter *reporter, size_t *length,
     append(reporter, length, ", which %s; the loop's other tasks wait too\n", verdict->cause);
 }
 
+/* Memory is not looked at, and neither is a wait for the lock of who hands it out. */
+static bool is_of_allocator(const struct weir__check_site *site, const struct frame *frame)
+{
+    static const char allocator[] =
+        "malloc,calloc,realloc,reallocarray,free,memalign,aligned_alloc,posix_memalign";
+
+    return strcmp(site->verdict.name, "futex") == 0 && is_listed(allocator, frame);
+}
+
 /* Writes the text. False: one of the frames is on a list of those allowed. */
 static bool describe(struct weir__check_reporter *reporter, const struct weir__check_site *site,
                      const char **remedy)
@@ -117,7 +126,8 @@ static bool describe(struct weir__check_reporter *reporter, const struct weir__c
         struct frame frame;
 
         name_frame(&frame, site->frames[i]);
-        if (is_listed(reporter->allow[0], &frame) || is_listed(reporter->allow[1], &frame))
+        if (is_listed(reporter->allow[0], &frame) || is_listed(reporter->allow[1], &frame) ||
+            is_of_allocator(site, &frame))
             return false;
         if (!reporter->ranges->count ||
             weir__check_owner_of(reporter->ranges, site->frames[i]) == WEIR__CHECK_LIBC)

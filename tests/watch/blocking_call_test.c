@@ -327,6 +327,17 @@ static void do_futex_wait(int fd)
     CHECK(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) < 0);
 }
 
+/* The lock of who hands out memory, as far as the backtrace tells. */
+static void do_allocator_wait(int fd) __asm__("memalign");
+
+static __attribute__((noinline)) void do_allocator_wait(int fd)
+{
+    unsigned word = 1;
+
+    (void)fd;
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) < 0);
+}
+
 static void do_futex_wake(int fd)
 {
     unsigned word = 1;
@@ -467,6 +478,7 @@ static const struct row {
     { "futex, wait", do_futex_wait, &fds.null, "futex",
       "", "a channel, or weir_pool_run around it", true },
     { "futex, wake", do_futex_wake, &fds.null, SILENT },
+    { "futex, wait in memalign", do_allocator_wait, &fds.null, SILENT },
     { "pthread_join", do_join, &fds.null, "futex", "", NULL, false },
     { "waitpid", do_waitpid, &fds.null, "wait4", "", "weir_child_wait", false },
     { "waitpid, now", do_waitpid_now, &fds.null, SILENT },
