@@ -176,6 +176,48 @@ static void test_asleep(void **state)
     test_carry_out();
 }
 
+/* Found while it runs, for a little: that is neither a hog nor a machine without CPUs. */
+static int dozer(void *arg)
+{
+    struct timespec doze = { .tv_nsec = 1000000 };
+
+    (void)arg;
+    while (atomic_load(&caught.count) < 1) {
+        int64_t until_ns = weir_in_ns(5 * CAUGHT_LIMIT_NS);
+
+        while (atomic_load(&caught.count) < 1 && weir_now_ns() < until_ns) {
+            spin_here(weir_in_ns(300000));
+            nanosleep(&doze, NULL);
+        }
+        weir_yield();
+    }
+    return 0;
+}
+
+static int dozer_root(void *arg)
+{
+    (void)arg;
+    run_named("dozer", dozer, NULL);
+    return 0;
+}
+
+static void test_dozing(void **state)
+{
+    struct weir_options options = catching_options(WEIR_STALL_BLOCKED);
+
+    (void)state;
+    if (!PROBES_ANSWERED)
+        skip(); /* how long it waited for a CPU is not known */
+    caught.needs_text = "now and then";
+    assert_int_equal(test_run(dozer_root, NULL, &options), 0);
+    CHECK(caught.stall.call == NULL);
+    CHECK_TEXT(caught.text, "weir: loop 0 is blocked: task \"dozer\" has held it for ",
+               " ms, asleep now and then, for ", " of the last ",
+               " ms in all; make these calls in one weir_pool_run (weir-check names each)\n",
+               "dozer+", "task_main+");
+    test_carry_out();
+}
+
 static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
 
 static void *hold_until_report(void *arg)
@@ -364,13 +406,19 @@ static void test_submission(void **state)
 
 /* --- The ready queue -------------------------------------------------------------------------- */
 
-enum { CROWD = 64, SLICE_NS = 3000000 };
+/* Turns are short, but there are many; and the other way round: a turn is as long as its 64
+ * switches, and meanwhile nobody looks for what has come. */
+struct crowd {
+    int tasks;
+    int64_t slice_ns;
+};
 
 static int busy_in_slices(void *arg)
 {
-    (void)arg;
+    const struct crowd *crowd = arg;
+
     while (atomic_load(&caught.count) < 1) {
-        int64_t until_ns = weir_in_ns(SLICE_NS);
+        int64_t until_ns = weir_in_ns(crowd->slice_ns);
 
         while (weir_now_ns() < until_ns)
             sink++;
@@ -381,28 +429,48 @@ static int busy_in_slices(void *arg)
 
 static int crowd_root(void *arg)
 {
+    const struct crowd *crowd = arg;
     struct weir_scope *scope = NULL;
 
-    (void)arg;
     CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL), 0);
-    for (int i = 0; i < CROWD; i++)
-        CHECK_EQUAL(weir_spawn(scope, busy_in_slices, NULL, NULL), 0);
+    for (int i = 0; i < crowd->tasks; i++)
+        CHECK_EQUAL(weir_spawn(scope, busy_in_slices, arg, NULL), 0);
     return weir_scope_join(scope, WEIR_FOREVER);
 }
 
 static void test_ready_queue(void **state)
 {
     struct weir_options options = catching_options(WEIR_STALL_QUEUE);
+    struct crowd crowd = { .tasks = 512, .slice_ns = 400000 };
 
     (void)state;
     options.stall_limit_ns = 2 * CAUGHT_LIMIT_NS;
-    assert_int_equal(test_run(crowd_root, NULL, &options), 0);
+    caught.needs_text = "a ready task";
+    assert_int_equal(test_run(crowd_root, &crowd, &options), 0);
     CHECK_EQUAL(caught.stall.kind, WEIR_STALL_QUEUE);
     CHECK(caught.stall.task_name == NULL);
     CHECK_EQUAL(caught.stall.frame_count, 0);
     CHECK_TEXT(caught.text, "weir: loop 0 is overloaded: a ready task has waited for its turn for ",
                " ms; nobody holds the loop, ", " turns of others came first, ",
-               " us each, and it has 65 tasks; they run long between two parks: call weir_yield "
+               " us each, and it has 513 tasks; ");
+    test_carry_out();
+}
+
+/* The ready queue is two tasks long, and what comes from outside waits for 64 slices all the same.
+ */
+static void test_long_turn(void **state)
+{
+    struct weir_options options = catching_options(WEIR_STALL_QUEUE);
+    struct crowd crowd = { .tasks = 2, .slice_ns = CAUGHT_LIMIT_NS / 4 };
+
+    (void)state;
+    caught.needs_text = "what has come";
+    assert_int_equal(test_run(crowd_root, &crowd, &options), 0);
+    CHECK_TEXT(caught.text,
+               "weir: loop 0 is overloaded: what has come for it (I/O, timers, other loops) has "
+               "waited for ",
+               " ms; nobody holds the loop, ", " turns of others came first, ",
+               " us each, and it has 3 tasks; they run long between two parks: call weir_yield "
                "more often, or move computation to weir_cpu_run\n");
     test_carry_out();
 }
@@ -544,10 +612,12 @@ int main(void)
         cmocka_unit_test(test_hog),
         cmocka_unit_test(test_blocked_in_read),
         cmocka_unit_test(test_asleep),
+        cmocka_unit_test(test_dozing),
         cmocka_unit_test(test_lock),
         cmocka_unit_test(test_page_fault),
         cmocka_unit_test(test_submission),
         cmocka_unit_test(test_ready_queue),
+        cmocka_unit_test(test_long_turn),
         cmocka_unit_test(test_starved),
         cmocka_unit_test(test_hog_beside_others),
         cmocka_unit_test(test_all_loops),
