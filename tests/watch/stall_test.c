@@ -457,14 +457,10 @@ static void test_all_loops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hog),
-        cmocka_unit_test(test_blocked_in_read),
-        cmocka_unit_test(test_asleep),
-        cmocka_unit_test(test_dozing),
-        cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_page_fault),
-        cmocka_unit_test(test_submission),
-        cmocka_unit_test(test_all_loops),
+        cmocka_unit_test(test_hog),        cmocka_unit_test(test_blocked_in_read),
+        cmocka_unit_test(test_asleep),     cmocka_unit_test(test_dozing),
+        cmocka_unit_test(test_lock),       cmocka_unit_test(test_page_fault),
+        cmocka_unit_test(test_submission), cmocka_unit_test(test_all_loops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
