@@ -446,6 +446,57 @@ static void test_ends(void **state)
     assert_int_equal(count_fds(), fd_count);
 }
 
+static int64_t select_until_read(void *arg, int64_t deadline_ns)
+{
+    int fd = *(int *)arg;
+    ssize_t got;
+    char byte;
+
+    do {
+        struct weir_clause clause = weir_clause_readable(fd);
+
+        CHECK_EQUAL(weir_select(&clause, 1, 0, deadline_ns), 0);
+        CHECK_EQUAL(clause.result, POLLIN);
+        got = weir_recv(fd, &byte, 1, 0, WEIR_NOW);
+    } while (got == -EAGAIN);
+    return got;
+}
+
+/* The kernel's word may be about a byte that is gone when it comes (seen on Linux 6.18, which does
+ * not look again): who reads nothing selects again, and gets the next one. */
+static int gone_body(void *arg)
+{
+    int pair[2];
+    struct call call = call_of(select_until_read, pair);
+    long long owed_before = owed();
+    char byte;
+
+    (void)arg;
+    make_pair(pair);
+    call_start(&call);
+    while (!op_on(pair[0]))
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(owed(), owed_before + 1); /* the kernel has the poll */
+    send_byte(pair[1]);
+    CHECK_EQUAL(recv(pair[0], &byte, 1, MSG_DONTWAIT), 1); /* before the loop turns */
+    for (int i = 0; i < 10; i++) {
+        weir__sched_settle();
+        CHECK_EQUAL(weir_yield(), 0);
+    }
+    send_byte(pair[1]);
+    CHECK_EQUAL(call_finish(&call), 1);
+    check_no_trace(pair[0], owed_before);
+    CHECK_EQUAL(weir_close(pair[0]), 0);
+    CHECK_EQUAL(weir_close(pair[1]), 0);
+    return 0;
+}
+
+static void test_a_byte_may_be_gone(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(gone_body, NULL, &one_loop), 0);
+}
+
 /* A plain thread has no ring. */
 static void test_plain_threads_are_refused(void **state)
 {
@@ -496,7 +547,7 @@ static int race_body(void *arg)
 {
     struct race race = { .rounds = test_rounds(3000, 1000000, 10000000) };
     struct call calls[2] = { call_of(send_elements, &race), call_of(send_bytes, &race) };
-    long elements = 0, bytes = 0;
+    long elements = 0, bytes = 0, late = 0;
 
     (void)arg;
     make_pair(race.pair);
@@ -519,7 +570,8 @@ static int race_body(void *arg)
             CHECK_EQUAL(value, elements++);
         if (won == 1)
             got = weir_recv(race.pair[0], text, sizeof text, 0, WEIR_NOW);
-        CHECK(won != 1 || got > 0); /* nobody else reads */
+        CHECK(won != 1 || got > 0 || got == -EAGAIN);
+        late += got == -EAGAIN;
         for (ssize_t k = 0; k < got; k++)
             CHECK_EQUAL(text[k], (char)bytes++);
         if (elements == race.rounds && bytes < race.rounds && won == 0)
@@ -527,6 +579,7 @@ static int race_body(void *arg)
     }
     CHECK_EQUAL(call_finish(&calls[0]), race.rounds);
     CHECK_EQUAL(call_finish(&calls[1]), race.rounds);
+    CHECK(late <= race.rounds); /* each byte's word comes once */
     check_let_go(race.pair[0]);
     weir_chan_release(race.chan);
     CHECK_EQUAL(weir_close(race.pair[0]), 0);
@@ -552,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_ready_channels_leave_the_socket_its_chance),
         cmocka_unit_test(test_ready_sockets_share_evenly),
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_a_byte_may_be_gone),
         cmocka_unit_test(test_plain_threads_are_refused),
         cmocka_unit_test(test_races_lose_nothing),
     };
