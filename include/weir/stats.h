@@ -78,7 +78,7 @@ enum weir_counter {
     /* Stalls, see weir/stall.h. */
     WEIR_STALLS,            /* found */
     WEIR_STALL_NS,          /* how long they lasted, added as each ends */
-    WEIR_STALLS_UNREPORTED, /* within an interval of a report, or standard error was full */
+    WEIR_STALLS_UNREPORTED, /* within an interval of a report */
 
     /* What the queues of weir_queue_walk need beside the above. */
     WEIR_TASKS_MAX,         /* the most of each loop so far, added up */
@@ -97,6 +97,8 @@ enum weir_counter {
     WEIR_OPS_OVERDUE,
     WEIR_TASKS_GROWING, /* loops whose tasks only became more */
     WEIR_CHANS_DROPPING,
+
+    WEIR_REPORT_LINES_DROPPED, /* of all reports of the process: standard error was full */
 
     WEIR_COUNTER_COUNT,
 };

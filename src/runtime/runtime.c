@@ -14,7 +14,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/exempt.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "core/join.h"
@@ -51,9 +51,7 @@ enum {
 
 int weir__run_explain(int error, const char *why)
 {
-    weir__exempt_open();
-    fprintf(stderr, "weir: cannot start: %s\n", why);
-    weir__exempt_shut();
+    weir__log_line("weir: cannot start: %s", why);
     return weir__error_explain(error, "%s", why);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/exempt.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "core/loop.h"
 #include "core/task.h"
@@ -64,8 +65,8 @@ static void file_and_await(struct weir__check *check, struct weir__check_site *s
     weir__check_reporter_file(&check->reporter, site);
     if (!check->reporter.aborts)
         return;
-    if (!weir__check_reporter_await(site) && write(STDERR_FILENO, message, sizeof message - 1) < 0)
-        abort();
+    if (!weir__check_reporter_await(site))
+        weir__log_last(message, sizeof message - 1);
     /* acquire; pairs with the release in settle */
     if (atomic_load_explicit(&site->state, memory_order_acquire) != WEIR__CHECK_ALLOWED)
         abort();
@@ -194,7 +195,7 @@ static void configure(struct weir__check *check, const struct weir_options *opti
     check->reporter.aborts = mode == WEIR_BLOCKING_CHECK_ABORT;
     check->reporter.tally_fd = tally ? open(tally, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
     if (check->reporter.tally_fd >= 0 && write(check->reporter.tally_fd, "checked\n", 8) < 0)
-        perror("weir: WEIR_BLOCKING_TALLY");
+        weir__log_line("weir: WEIR_BLOCKING_TALLY: %s", strerror(errno));
     weir__check_ranges_find(&check->ranges);
 }
 

@@ -2,6 +2,7 @@
 /* Naming and reporting; see check_report.h. */
 #include "watch/check_report.h"
 
+#include "base/log.h"
 #include "base/thread.h"
 #include "unwind/object.h"
 #include "unwind/symbol.h"
@@ -76,20 +77,10 @@ static void append(struct weir__check_reporter *reporter, size_t *length, const 
         *length += (size_t)count < room ? (size_t)count : room - 1;
 }
 
-static void write_all(int fd, const char *text)
+static void tally(const struct weir__check_reporter *reporter, const char *line)
 {
-    size_t length = strlen(text);
-
-    while (length > 0) {
-        ssize_t count = write(fd, text, length);
-
-        if (count < 0 && errno != EINTR)
-            return;
-        if (count > 0) {
-            text += count;
-            length -= (size_t)count;
-        }
-    }
+    if (reporter->tally_fd >= 0 && write(reporter->tally_fd, line, strlen(line)) < 0)
+        weir__log_line("weir: WEIR_BLOCKING_TALLY: %s", strerror(errno));
 }
 
 static void append_head(struct weir__check_reporter *reporter, size_t *length,
@@ -157,10 +148,11 @@ static void report(struct weir__check_reporter *reporter, const struct weir__che
 
     if (reporter->on_call)
         reporter->on_call(reporter->context, &call);
-    if (!reporter->on_call || reporter->aborts)
-        write_all(STDERR_FILENO, reporter->text);
-    if (reporter->tally_fd >= 0)
-        write_all(reporter->tally_fd, "site\n");
+    if (reporter->aborts)
+        weir__log_last(reporter->text, strlen(reporter->text));
+    else if (!reporter->on_call)
+        weir__log_text(reporter->text);
+    tally(reporter, "site\n");
 }
 
 static void settle(struct weir__check_reporter *reporter, struct weir__check_site *site)
@@ -187,9 +179,8 @@ static void report_unnamed(struct weir__check_reporter *reporter)
     snprintf(reporter->text, sizeof reporter->text,
              "weir: blocking call: %lu more at places beyond the first %d, which were not named\n",
              count, WEIR__CHECK_SITES_MAX);
-    write_all(STDERR_FILENO, reporter->text);
-    if (reporter->tally_fd >= 0)
-        write_all(reporter->tally_fd, "unnamed\n");
+    weir__log_text(reporter->text);
+    tally(reporter, "unnamed\n");
 }
 
 static void *reporter_main(void *arg)
