@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The shared library is whole: whatever it is built with, it needs nothing of weir's own from others,
-# or no program could be linked with it.
+# The shared library is whole: whatever it is built with, it needs nothing of weir itself from
+# others, or no program could be linked with it.
 set -u
 library=$WEIR_BUILD_DIR/libweir.so
 [ -e "$library" ] || { echo "skipped: $library is not built"; exit 77; }
