@@ -137,7 +137,9 @@ struct weir__runtime {
     struct weir_pool *pool;     /* for what blocks */
     struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
-    struct weir__stall *stall; /* the watch room's part; NULL: no stall detection */
+    struct weir__lock loose_lock;
+    struct weir__list loose_scopes; /* weir_scope.owned, of those that belong to no task */
+    struct weir__stall *stall;      /* the watch room's part; NULL: no stall detection */
     /* 1 while the thread that watches the loops sleeps: whoever wakes up rouses it. */
     atomic_uint watcher_sleeps;
     struct weir__watch *watch; /* the watch room's part */

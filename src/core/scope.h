@@ -46,13 +46,16 @@ struct weir_scope {
     /* The task whose cancel reaches the scope. Written by that task only: at the creation, and at
      * its end, under both locks. Relaxed: it sees what it wrote itself, others take the lock. */
     struct weir_task *_Atomic owner;
-    struct weir__list owned; /* in weir_task.scopes, under that task's lock */
+    /* Without a runtime in no list; else in weir_task.scopes, under that task's lock, or in
+     * weir__runtime.loose_scopes, under theirs. */
+    struct weir__list owned;
     /* Constant. */
     struct weir__runtime *runtime; /* whose tasks it takes from plain threads; may be NULL */
     void (*on_failure)(void *context, const struct weir_failure *failure);
     void *context;
-    size_t limit; /* most children at once; 0: no limit of its own */
-    bool named;   /* by its maker */
+    size_t limit;           /* most children at once; 0: no limit of its own */
+    bool named;             /* by its maker */
+    const void *created_at; /* return address */
     char name[WEIR_NAME_BYTES];
 };
 
@@ -102,6 +105,9 @@ void weir__scope_cancel_owned(struct weir_task *task);
 
 /* The task itself, at its end: its scopes belong to nobody any more. */
 void weir__scope_orphan_owned(struct weir_task *task);
+
+/* At the runtime's end, when tasks run nowhere any more: aborts if a scope was never joined. */
+void weir__scope_check_joined(struct weir__loop *loop);
 
 enum { WEIR__ERRANDS_MAX = 256 };
 
