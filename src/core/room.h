@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * What a spawn may wait for, in this order and for one time in all: a place in its scope (place.c),
+ * a place among the loop's tasks (task.c), memory.
+ *
  * Waiting for memory: a task that found no room in the budget for a stack waits until bytes come
  * back, or until a task of its own loop ends, which leaves a stack that can be used again.
  */
@@ -7,7 +10,24 @@
 #define WEIR_CORE_ROOM_H
 
 #include "base/budget.h"
+#include "base/clock.h"
 #include "core/loop.h"
+
+/* Of one spawn. */
+struct weir__patience {
+    int64_t wait_ns;     /* for how long, from when it first waits; 0: not at all */
+    int64_t deadline_ns; /* 0: it has not waited yet */
+    bool has_waited;     /* for the loop: for a place, or memory */
+    uint64_t waited_ns;  /* and how long */
+};
+
+/* Until when a wait that begins now may last. */
+static inline int64_t weir__patience_until(struct weir__patience *patience, int64_t now_ns)
+{
+    if (!patience->deadline_ns)
+        patience->deadline_ns = weir__clock_add(now_ns, patience->wait_ns);
+    return patience->deadline_ns;
+}
 
 /* Tells all who wait for bytes of the budget to try again; weir__budget.notify. */
 void weir__room_notify(struct weir__budget *budget);

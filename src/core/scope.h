@@ -15,6 +15,7 @@
 #include <weir/scope.h>
 
 struct weir__alarm;
+struct weir__patience;
 struct weir_task;
 
 /* What a newcomer must look at; none of them for most spawns. */
@@ -61,11 +62,11 @@ struct weir_scope {
 
 /*
  * Before anything else is done for a spawn into a scope with a limit: takes a place, waiting in
- * order for at most *wait_ns, of which it takes off what it waited.
+ * order, if it may, as long as it may.
  * Errors: -EAGAIN, -ETIME no place; -ECANCELED the scope or the caller is cancelled; -EPIPE as
  * below.
  */
-int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns);
+int weir__scope_take_place(struct weir_scope *scope, struct weir__patience *patience);
 
 /* Why one waits for a scope's children; the object is the scope. */
 extern const struct weir__reason weir__scope_awaits_children;

@@ -279,50 +279,57 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
 
 static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_SPAWN_QUEUE, NULL };
 
-static void count_wait(struct weir__loop *loop, int64_t start_ns, int code)
+/* A spawn that waits for a task's place, then for memory, has waited once. */
+static void count_wait(struct weir__loop *loop, struct weir__patience *patience, int64_t start_ns,
+                       int code)
 {
     uint64_t waited_ns = (uint64_t)(weir__clock_now() - start_ns);
 
     weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, (uint64_t)-1);
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
+    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, !patience->has_waited);
     weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
-    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < waited_ns)
-        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, waited_ns);
+    patience->has_waited = true;
+    patience->waited_ns += waited_ns;
+    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < patience->waited_ns)
+        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, patience->waited_ns);
     if (code == -ETIME)
         weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
 }
 
-/* Room for one more task of this loop; waits in order for at most wait_ns. */
-static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
+/* Room for one more task of this loop; waits in order. */
+static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop,
+                                                   struct weir__patience *patience)
 {
     int64_t start_ns = weir__clock_now();
     struct weir__waiter waiter = { .wait = weir__wait_self(), .since_ns = loop->now_ns };
     int code;
 
-    if (wait_ns <= 0) {
+    if (patience->wait_ns <= 0) {
         weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
         return -EAGAIN;
     }
     weir__wait_begin(waiter.wait, &awaits_room, loop);
     weir__list_append(&loop->room_waiters, &waiter.link);
     weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
+    code = weir__wait_park(waiter.wait, weir__patience_until(patience, start_ns),
+                           WEIR__PARK_CANCELLABLE);
     if (code < 0)
         weir__list_unlink(&waiter.link);
-    count_wait(loop, start_ns, code);
+    count_wait(loop, patience, start_ns, code);
     return code;
 }
 
 /* Takes room for a task on its home: a place among its tasks, or among those on their way. */
-static int take_room(struct weir__loop *home, int64_t wait_ns)
+static int take_room(struct weir__loop *home, struct weir__patience *patience)
 {
     if (home != weir__loop_current) {
-        int64_t deadline_ns = wait_ns > 0 ? weir__clock_add(weir__clock_now(), wait_ns) : WEIR_NOW;
+        int64_t deadline_ns =
+            patience->wait_ns > 0 ? weir__patience_until(patience, weir__clock_now()) : WEIR_NOW;
 
         return weir__credits_take(&home->arrivals_credits, deadline_ns);
     }
     if (WEIR_UNLIKELY(home->task_count >= home->task_limit))
-        return wait_for_room(home, wait_ns);
+        return wait_for_room(home, patience);
     home->task_count++;
     return 0;
 }
@@ -423,26 +430,26 @@ static int try_start(struct weir__loop *loop, void *task)
     return start(loop, task);
 }
 
-/* There is no room for its stack; waits for at most wait_ns. */
+/* There is no room for its stack; waits. */
 static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct weir_task *task,
-                                                 int64_t wait_ns)
+                                                 struct weir__patience *patience)
 {
     int64_t start_ns = weir__clock_now();
     int error;
 
-    if (wait_ns <= 0) {
+    if (patience->wait_ns <= 0) {
         weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
         return -EAGAIN;
     }
     weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    error = weir__room_wait(loop, try_start, task, weir__clock_add(start_ns, wait_ns));
-    count_wait(loop, start_ns, error);
+    error = weir__room_wait(loop, try_start, task, weir__patience_until(patience, start_ns));
+    count_wait(loop, patience, start_ns, error);
     return error;
 }
 
 /* Links the task into its scope and sends it on its way. */
 static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task,
-                  int64_t wait_ns)
+                  struct weir__patience *patience)
 {
     int error = weir__scope_add(scope, task);
 
@@ -458,7 +465,7 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
     }
     error = start(home, task);
     if (WEIR_UNLIKELY(error == -EAGAIN))
-        error = start_later(home, task, wait_ns);
+        error = start_later(home, task, patience);
     task->result = error; /* for the scope, if that is how it ends */
     if (WEIR_UNLIKELY(error < 0))
         weir__scope_remove(scope, task);
@@ -469,16 +476,17 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
 
 /* Room in the scope, if it is limited, and on the loop: in this order, since a place is worth
  * nothing to others who wait for the loop. */
-static inline int take_both(struct weir_scope *scope, struct weir__loop *home, int64_t wait_ns)
+static inline int take_both(struct weir_scope *scope, struct weir__loop *home,
+                            struct weir__patience *patience)
 {
     int error;
 
     if (WEIR_LIKELY(!scope->limit))
-        return take_room(home, wait_ns);
-    error = weir__scope_take_place(scope, &wait_ns);
+        return take_room(home, patience);
+    error = weir__scope_take_place(scope, patience);
     if (error < 0)
         return error;
-    error = take_room(home, wait_ns);
+    error = take_room(home, patience);
     if (error < 0)
         weir__scope_leave_place(scope);
     return error;
@@ -489,6 +497,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *current = weir__loop_current, *home = current;
+    struct weir__patience patience = { .wait_ns = options ? options->wait_ns : 0 };
     struct weir_task *task;
     int error = weir__wait_check();
 
@@ -504,7 +513,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         if (error < 0)
             return error;
     }
-    error = take_both(scope, home, options ? options->wait_ns : 0);
+    error = take_both(scope, home, &patience);
     if (WEIR_UNLIKELY(error < 0))
         return error;
     task = task_alloc(current);
@@ -524,7 +533,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         apply_options(task, options);
     if (options && options->task)
         *options->task = task;
-    error = launch(home, scope, task, options ? options->wait_ns : 0);
+    error = launch(home, scope, task, &patience);
     if (WEIR_LIKELY(error >= 0))
         return 0;
     drop_locals(task);
