@@ -87,7 +87,7 @@ static const struct weir__reason awaits_place = { "room in a scope", WEIR_PHASE_
                                                   weir__scope_describe };
 
 /* Under the lock: 0 with a place, 1 when there is none now, or why there will be none. */
-static int take_or_refuse(struct weir_scope *scope, int64_t wait_ns)
+static int take_or_refuse(struct weir_scope *scope, bool waits)
 {
     if (scope->gates & WEIR__SCOPE_CANCELLED) {
         scope->cut_short = true;
@@ -100,7 +100,7 @@ static int take_or_refuse(struct weir_scope *scope, int64_t wait_ns)
             scope->stats.children_max = scope->child_count;
         return 0;
     }
-    if (wait_ns > 0)
+    if (waits)
         return 1;
     scope->stats.spawns_refused++;
     return -EAGAIN;
@@ -130,7 +130,7 @@ int weir__scope_take_place(struct weir_scope *scope, struct weir__patience *pati
     int code;
 
     weir__lock_acquire(&scope->lock);
-    code = take_or_refuse(scope, patience->wait_ns);
+    code = take_or_refuse(scope, weir__patience_waits(patience));
     if (code <= 0) {
         weir__lock_release(&scope->lock);
         return code;

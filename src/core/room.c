@@ -23,13 +23,24 @@ void weir__room_notify(struct weir__budget *budget)
     weir__wait_wake_all(wake);
 }
 
-bool weir__room_is_for_arrival(const struct weir__loop *loop)
+unsigned weir__room_find_waiting(const struct weir__loop *loop)
 {
-    const struct weir__list *first = loop->room_waiters.next;
+    unsigned waiting = 0;
 
-    if (!loop->arrivals.head || first == &loop->room_waiters)
-        return loop->arrivals.head != NULL;
-    return weir__task_of_mail(loop->arrivals.head)->born_ns <=
+    for (unsigned i = 0; i < WEIR_PRIORITY_COUNT; i++)
+        if (loop->arrivals[i].head || !weir__list_empty(&loop->room_waiters[i]))
+            waiting |= 1U << i;
+    return waiting;
+}
+
+bool weir__room_is_for_arrival(const struct weir__loop *loop, enum weir_priority class)
+{
+    const struct weir__mail *arrival = loop->arrivals[class].head;
+    const struct weir__list *first = loop->room_waiters[class].next;
+
+    if (!arrival || first == &loop->room_waiters[class])
+        return arrival != NULL;
+    return weir__task_of_mail((struct weir__mail *)(uintptr_t)arrival)->born_ns <=
            WEIR_CONTAINER_OF(first, const struct weir__waiter, link)->since_ns;
 }
 

@@ -11,30 +11,44 @@
 
 #include "base/budget.h"
 #include "base/clock.h"
-#include "core/loop.h"
+#include "core/task.h"
 
 /* Of one spawn. */
 struct weir__patience {
-    int64_t wait_ns;     /* for how long, from when it first waits; 0: not at all */
-    int64_t deadline_ns; /* 0: it has not waited yet */
-    bool has_waited;     /* for the loop: for a place, or memory */
-    uint64_t waited_ns;  /* and how long */
+    const struct weir_spawn_options *options; /* may be NULL */
+    int64_t deadline_ns;                      /* 0: it has not waited yet */
+    bool has_waited;                          /* for the loop: for a place, or memory */
+    uint64_t waited_ns;                       /* and how long */
 };
 
-/* Until when a wait that begins now may last. */
+static inline bool weir__patience_waits(const struct weir__patience *patience)
+{
+    return patience->options && patience->options->wait_ns > 0;
+}
+
+/* If it waits: until when a wait that begins now may last. */
 static inline int64_t weir__patience_until(struct weir__patience *patience, int64_t now_ns)
 {
     if (!patience->deadline_ns)
-        patience->deadline_ns = weir__clock_add(now_ns, patience->wait_ns);
+        patience->deadline_ns = weir__clock_add(now_ns, patience->options->wait_ns);
     return patience->deadline_ns;
+}
+
+/* The class of the task to be. */
+static inline enum weir_priority weir__patience_class(const struct weir__patience *patience)
+{
+    return patience->options && patience->options->sets_priority ? patience->options->priority
+                                                                 : weir__inherited_self()->priority;
 }
 
 /* Tells all who wait for bytes of the budget to try again; weir__budget.notify. */
 void weir__room_notify(struct weir__budget *budget);
 
-/* Home loop, when tasks wait to be let in: whether one from elsewhere has waited longest, not one
- * of the loop's own spawns. */
-bool weir__room_is_for_arrival(const struct weir__loop *loop);
+/* Home loop: the classes of which tasks wait to be let in, a bit each. */
+unsigned weir__room_find_waiting(const struct weir__loop *loop);
+
+/* Of one of these: whether one from elsewhere has waited longest, not one of the loop's own. */
+bool weir__room_is_for_arrival(const struct weir__loop *loop, enum weir_priority class);
 
 /* Home loop: a stack is free again. */
 static inline void weir__room_came(struct weir__loop *loop)

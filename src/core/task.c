@@ -112,7 +112,7 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
 {
     int error;
 
-    weir__credits_give(&loop->arrivals_credits);
+    weir__credits_give_as(&loop->arrivals_credits, task->inherited.priority);
     error = start(loop, task);
     if (error < 0) {
         task->result = error;
@@ -129,22 +129,35 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
 
 static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
 {
-    if (loop->task_count < loop->task_limit)
-        start_arrival(loop, weir__task_of_mail(mail));
-    else
-        weir__queue_push(&loop->arrivals, mail);
+    struct weir_task *task = weir__task_of_mail(mail);
+
+    if (loop->task_count < loop->task_limit) {
+        start_arrival(loop, task);
+        return;
+    }
+    weir__queue_push(&loop->arrivals[task->inherited.priority], mail);
+    loop->room_wanted++;
 }
 
-/* Gives the room to whoever waits longest. */
+static struct weir_task *pop_arrival(struct weir__loop *loop, enum weir_priority class)
+{
+    loop->room_wanted--;
+    return weir__task_of_mail(weir__queue_pop(&loop->arrivals[class]));
+}
+
+/* Gives the room to who waits longest of the class whose turn it is. */
 static __attribute__((noinline)) void pass_room_on(struct weir__loop *loop)
 {
-    while (loop->arrivals.head || !weir__list_empty(&loop->room_waiters)) {
+    unsigned waiting;
+
+    while ((waiting = weir__room_find_waiting(loop))) {
+        enum weir_priority class = weir__shares_take(&loop->room_shares, waiting);
         struct weir__waiter *waiter;
 
-        if (weir__room_is_for_arrival(loop)) {
-            if (start_arrival(loop, weir__task_of_mail(weir__queue_pop(&loop->arrivals))))
+        if (weir__room_is_for_arrival(loop, class)) {
+            if (start_arrival(loop, pop_arrival(loop, class)))
                 return;
-        } else if ((waiter = weir__waiter_claim_first(&loop->room_waiters))) {
+        } else if ((waiter = weir__waiter_claim_first(&loop->room_waiters[class]))) {
             loop->task_count++; /* the room is the waiter's: nobody overtakes it */
             weir__wait_wake(waiter->wait);
             return;
@@ -156,7 +169,7 @@ void weir__task_leave_room(struct weir__loop *loop)
 {
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
     weir__room_came(loop);
-    if (WEIR_UNLIKELY(loop->arrivals.head || !weir__list_empty(&loop->room_waiters)))
+    if (WEIR_UNLIKELY(loop->room_wanted > 0))
         pass_room_on(loop);
 }
 
@@ -304,15 +317,17 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop,
     struct weir__waiter waiter = { .wait = weir__wait_self(), .since_ns = loop->now_ns };
     int code;
 
-    if (patience->wait_ns <= 0) {
+    if (!weir__patience_waits(patience)) {
         weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
         return -EAGAIN;
     }
     weir__wait_begin(waiter.wait, &awaits_room, loop);
-    weir__list_append(&loop->room_waiters, &waiter.link);
+    weir__list_append(&loop->room_waiters[weir__patience_class(patience)], &waiter.link);
+    loop->room_wanted++;
     weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
     code = weir__wait_park(waiter.wait, weir__patience_until(patience, start_ns),
                            WEIR__PARK_CANCELLABLE);
+    loop->room_wanted--;
     if (code < 0)
         weir__list_unlink(&waiter.link);
     count_wait(loop, patience, start_ns, code);
@@ -323,10 +338,12 @@ static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop,
 static int take_room(struct weir__loop *home, struct weir__patience *patience)
 {
     if (home != weir__loop_current) {
-        int64_t deadline_ns =
-            patience->wait_ns > 0 ? weir__patience_until(patience, weir__clock_now()) : WEIR_NOW;
+        int64_t deadline_ns = weir__patience_waits(patience)
+                                  ? weir__patience_until(patience, weir__clock_now())
+                                  : WEIR_NOW;
 
-        return weir__credits_take(&home->arrivals_credits, deadline_ns);
+        return weir__credits_take_as(&home->arrivals_credits, weir__patience_class(patience),
+                                     deadline_ns);
     }
     if (WEIR_UNLIKELY(home->task_count >= home->task_limit))
         return wait_for_room(home, patience);
@@ -334,10 +351,10 @@ static int take_room(struct weir__loop *home, struct weir__patience *patience)
     return 0;
 }
 
-static void give_room(struct weir__loop *home)
+static void give_room(struct weir__loop *home, const struct weir__patience *patience)
 {
     if (home != weir__loop_current) {
-        weir__credits_give(&home->arrivals_credits);
+        weir__credits_give_as(&home->arrivals_credits, weir__patience_class(patience));
         return;
     }
     weir__task_leave_room(home);
@@ -437,7 +454,7 @@ static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct
     int64_t start_ns = weir__clock_now();
     int error;
 
-    if (patience->wait_ns <= 0) {
+    if (!weir__patience_waits(patience)) {
         weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
         return -EAGAIN;
     }
@@ -497,7 +514,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *current = weir__loop_current, *home = current;
-    struct weir__patience patience = { .wait_ns = options ? options->wait_ns : 0 };
+    struct weir__patience patience = { .options = options };
     struct weir_task *task;
     int error = weir__wait_check();
 
@@ -518,7 +535,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         return error;
     task = task_alloc(current);
     if (WEIR_UNLIKELY(!task)) {
-        give_room(home);
+        give_room(home, &patience);
         if (scope->limit)
             weir__scope_leave_place(scope);
         return -ENOMEM;
@@ -540,7 +557,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
     if (task->has_handle)
         weir__task_unref(task);
     weir__task_unref(task); /* not freed yet: a cancel of its scope may be on its way to it */
-    give_room(home);
+    give_room(home, &patience);
     return error;
 }
 
