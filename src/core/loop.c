@@ -367,6 +367,7 @@ int weir__loop_init(struct weir__loop *loop, struct weir__runtime *runtime, unsi
     return 0;
 
 unref_main:
+    weir__loop_current = NULL;
     weir__task_unref(loop->main_task);
     weir__task_drop_cache(loop);
 term_ring:
@@ -387,9 +388,9 @@ void weir__loop_term(struct weir__loop *loop)
     weir__callback_stop(loop);
     WEIR_ASSERT(!weir__loop_has_ready(loop));
     WEIR_ASSERT(loop->wheel.count == 0);
+    weir__loop_current = NULL; /* before: handlers of signals ask what its task is */
     weir__task_unref(loop->main_task);
     weir__task_drop_cache(loop);
-    weir__loop_current = NULL;
     weir__ring_term(&loop->ring);
     weir__stack_pool_term(&loop->stacks);
     weir__heap_destroy(loop->heap);
