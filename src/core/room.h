@@ -57,12 +57,17 @@ static inline void weir__room_came(struct weir__loop *loop)
         weir__room_notify(loop->runtime->memory);
 }
 
+/* The calling task's: a place among the tasks of its loop, which are as many as may be; waits in the
+ * order of arrival inside its class. Returns 0, -EAGAIN it does not wait, -ETIME, -ECANCELED. */
+int weir__room_wait_for_place(struct weir__loop *loop, struct weir__patience *patience);
+
 /*
  * The calling task's: tries until it has what it wants, in the order of arrival as far as those who
  * came later do not find room by chance. `try` returns 0, or -EAGAIN for want of room. Returns what
  * it returned, or -ETIME, -ECANCELED.
  */
-int weir__room_wait(struct weir__loop *loop, int (*try)(struct weir__loop *loop, void *context),
-                    void *context, int64_t deadline_ns);
+int weir__room_wait_for_memory(struct weir__loop *loop,
+                               int (*try)(struct weir__loop *loop, void *context), void *context,
+                               struct weir__patience *patience);
 
 #endif

@@ -290,50 +290,6 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
     return task;
 }
 
-static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_SPAWN_QUEUE, NULL };
-
-/* A spawn that waits for a task's place, then for memory, has waited once. */
-static void count_wait(struct weir__loop *loop, struct weir__patience *patience, int64_t start_ns,
-                       int code)
-{
-    uint64_t waited_ns = (uint64_t)(weir__clock_now() - start_ns);
-
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, (uint64_t)-1);
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, !patience->has_waited);
-    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
-    patience->has_waited = true;
-    patience->waited_ns += waited_ns;
-    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < patience->waited_ns)
-        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, patience->waited_ns);
-    if (code == -ETIME)
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
-}
-
-/* Room for one more task of this loop; waits in order. */
-static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop,
-                                                   struct weir__patience *patience)
-{
-    int64_t start_ns = weir__clock_now();
-    struct weir__waiter waiter = { .wait = weir__wait_self(), .since_ns = loop->now_ns };
-    int code;
-
-    if (!weir__patience_waits(patience)) {
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
-        return -EAGAIN;
-    }
-    weir__wait_begin(waiter.wait, &awaits_room, loop);
-    weir__list_append(&loop->room_waiters[weir__patience_class(patience)], &waiter.link);
-    loop->room_wanted++;
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    code = weir__wait_park(waiter.wait, weir__patience_until(patience, start_ns),
-                           WEIR__PARK_CANCELLABLE);
-    loop->room_wanted--;
-    if (code < 0)
-        weir__list_unlink(&waiter.link);
-    count_wait(loop, patience, start_ns, code);
-    return code;
-}
-
 /* Takes room for a task on its home: a place among its tasks, or among those on their way. */
 static int take_room(struct weir__loop *home, struct weir__patience *patience)
 {
@@ -346,7 +302,7 @@ static int take_room(struct weir__loop *home, struct weir__patience *patience)
                                      deadline_ns);
     }
     if (WEIR_UNLIKELY(home->task_count >= home->task_limit))
-        return wait_for_room(home, patience);
+        return weir__room_wait_for_place(home, patience);
     home->task_count++;
     return 0;
 }
@@ -447,23 +403,6 @@ static int try_start(struct weir__loop *loop, void *task)
     return start(loop, task);
 }
 
-/* There is no room for its stack; waits. */
-static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct weir_task *task,
-                                                 struct weir__patience *patience)
-{
-    int64_t start_ns = weir__clock_now();
-    int error;
-
-    if (!weir__patience_waits(patience)) {
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
-        return -EAGAIN;
-    }
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    error = weir__room_wait(loop, try_start, task, weir__patience_until(patience, start_ns));
-    count_wait(loop, patience, start_ns, error);
-    return error;
-}
-
 /* Links the task into its scope and sends it on its way. */
 static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task,
                   struct weir__patience *patience)
@@ -482,7 +421,7 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
     }
     error = start(home, task);
     if (WEIR_UNLIKELY(error == -EAGAIN))
-        error = start_later(home, task, patience);
+        error = weir__room_wait_for_memory(home, try_start, task, patience);
     task->result = error; /* for the scope, if that is how it ends */
     if (WEIR_UNLIKELY(error < 0))
         weir__scope_remove(scope, task);
