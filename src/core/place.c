@@ -130,7 +130,7 @@ int weir__scope_take_place(struct weir_scope *scope, struct weir__patience *pati
     int code;
 
     weir__lock_acquire(&scope->lock);
-    code = take_or_refuse(scope, weir__patience_waits(patience));
+    code = take_or_refuse(scope, patience != NULL);
     if (code <= 0) {
         weir__lock_release(&scope->lock);
         return code;

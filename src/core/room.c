@@ -55,7 +55,7 @@ static bool begin_wait(struct weir__loop *loop, const struct weir__patience *pat
     struct weir__counters *counters = &loop->counters;
     uint64_t waiting;
 
-    if (!weir__patience_waits(patience)) {
+    if (!patience) {
         weir__counter_add(counters, WEIR_SPAWNS_REFUSED, 1);
         return false;
     }
@@ -94,7 +94,7 @@ int weir__room_wait_for_place(struct weir__loop *loop, struct weir__patience *pa
     if (!begin_wait(loop, patience))
         return -EAGAIN;
     weir__wait_begin(waiter.wait, &awaits_room, loop);
-    weir__list_append(&loop->room_waiters[weir__patience_class(patience)], &waiter.link);
+    weir__list_append(&loop->room_waiters[weir__room_class(patience->options)], &waiter.link);
     loop->room_wanted++;
     code = weir__wait_park(waiter.wait, weir__patience_until(patience, start_ns),
                            WEIR__PARK_CANCELLABLE);

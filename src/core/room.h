@@ -13,20 +13,15 @@
 #include "base/clock.h"
 #include "core/task.h"
 
-/* Of one spawn. */
+/* Of one spawn that waits if it must; NULL stands for one that does not. */
 struct weir__patience {
-    const struct weir_spawn_options *options; /* may be NULL */
-    int64_t deadline_ns;                      /* 0: it has not waited yet */
-    bool has_waited;                          /* for the loop: for a place, or memory */
-    uint64_t waited_ns;                       /* and how long */
+    const struct weir_spawn_options *options;
+    int64_t deadline_ns; /* 0: it has not waited yet */
+    bool has_waited;     /* for the loop: for a place, or memory */
+    uint64_t waited_ns;  /* and how long */
 };
 
-static inline bool weir__patience_waits(const struct weir__patience *patience)
-{
-    return patience->options && patience->options->wait_ns > 0;
-}
-
-/* If it waits: until when a wait that begins now may last. */
+/* Until when a wait that begins now may last. */
 static inline int64_t weir__patience_until(struct weir__patience *patience, int64_t now_ns)
 {
     if (!patience->deadline_ns)
@@ -35,10 +30,9 @@ static inline int64_t weir__patience_until(struct weir__patience *patience, int6
 }
 
 /* The class of the task to be. */
-static inline enum weir_priority weir__patience_class(const struct weir__patience *patience)
+static inline enum weir_priority weir__room_class(const struct weir_spawn_options *options)
 {
-    return patience->options && patience->options->sets_priority ? patience->options->priority
-                                                                 : weir__inherited_self()->priority;
+    return options && options->sets_priority ? options->priority : weir__inherited_self()->priority;
 }
 
 /* Tells all who wait for bytes of the budget to try again; weir__budget.notify. */
@@ -57,8 +51,9 @@ static inline void weir__room_came(struct weir__loop *loop)
         weir__room_notify(loop->runtime->memory);
 }
 
-/* The calling task's: a place among the tasks of its loop, which are as many as may be; waits in the
- * order of arrival inside its class. Returns 0, -EAGAIN it does not wait, -ETIME, -ECANCELED. */
+/* The calling task's: a place among the tasks of its loop, of which there are as many as may be.
+ * Waits in the order of arrival inside its class. Returns 0, -EAGAIN it does not wait, -ETIME,
+ * -ECANCELED. */
 int weir__room_wait_for_place(struct weir__loop *loop, struct weir__patience *patience);
 
 /*

@@ -290,27 +290,33 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
     return task;
 }
 
-/* Takes room for a task on its home: a place among its tasks, or among those on their way. */
-static int take_room(struct weir__loop *home, struct weir__patience *patience)
+/* A place among those on their way to another loop. */
+static __attribute__((noinline)) int take_way(struct weir__loop *home,
+                                              const struct weir_spawn_options *options,
+                                              struct weir__patience *patience)
 {
-    if (home != weir__loop_current) {
-        int64_t deadline_ns = weir__patience_waits(patience)
-                                  ? weir__patience_until(patience, weir__clock_now())
-                                  : WEIR_NOW;
+    return weir__credits_take_as(&home->arrivals_credits, weir__room_class(options),
+                                 patience ? weir__patience_until(patience, weir__clock_now())
+                                          : WEIR_NOW);
+}
 
-        return weir__credits_take_as(&home->arrivals_credits, weir__patience_class(patience),
-                                     deadline_ns);
-    }
+/* Takes room for a task on its home: a place among its tasks, or among those on their way. */
+static inline __attribute__((always_inline)) int take_room(struct weir__loop *home,
+                                                           const struct weir_spawn_options *options,
+                                                           struct weir__patience *patience)
+{
+    if (home != weir__loop_current)
+        return take_way(home, options, patience);
     if (WEIR_UNLIKELY(home->task_count >= home->task_limit))
         return weir__room_wait_for_place(home, patience);
     home->task_count++;
     return 0;
 }
 
-static void give_room(struct weir__loop *home, const struct weir__patience *patience)
+static void give_room(struct weir__loop *home, const struct weir_spawn_options *options)
 {
     if (home != weir__loop_current) {
-        weir__credits_give_as(&home->arrivals_credits, weir__patience_class(patience));
+        weir__credits_give_as(&home->arrivals_credits, weir__room_class(options));
         return;
     }
     weir__task_leave_room(home);
@@ -433,16 +439,17 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
 /* Room in the scope, if it is limited, and on the loop: in this order, since a place is worth
  * nothing to others who wait for the loop. */
 static inline int take_both(struct weir_scope *scope, struct weir__loop *home,
+                            const struct weir_spawn_options *options,
                             struct weir__patience *patience)
 {
     int error;
 
     if (WEIR_LIKELY(!scope->limit))
-        return take_room(home, patience);
+        return take_room(home, options, patience);
     error = weir__scope_take_place(scope, patience);
     if (error < 0)
         return error;
-    error = take_room(home, patience);
+    error = take_room(home, options, patience);
     if (error < 0)
         weir__scope_leave_place(scope);
     return error;
@@ -453,7 +460,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *current = weir__loop_current, *home = current;
-    struct weir__patience patience = { .options = options };
+    struct weir__patience patience, *waits = NULL;
     struct weir_task *task;
     int error = weir__wait_check();
 
@@ -468,13 +475,17 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
             error = find_home(scope, options, &home);
         if (error < 0)
             return error;
+        if (options->wait_ns > 0) {
+            patience = (struct weir__patience){ .options = options };
+            waits = &patience;
+        }
     }
-    error = take_both(scope, home, &patience);
+    error = take_both(scope, home, options, waits);
     if (WEIR_UNLIKELY(error < 0))
         return error;
     task = task_alloc(current);
     if (WEIR_UNLIKELY(!task)) {
-        give_room(home, &patience);
+        give_room(home, options);
         if (scope->limit)
             weir__scope_leave_place(scope);
         return -ENOMEM;
@@ -489,14 +500,14 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         apply_options(task, options);
     if (options && options->task)
         *options->task = task;
-    error = launch(home, scope, task, &patience);
+    error = launch(home, scope, task, waits);
     if (WEIR_LIKELY(error >= 0))
         return 0;
     drop_locals(task);
     if (task->has_handle)
         weir__task_unref(task);
     weir__task_unref(task); /* not freed yet: a cancel of its scope may be on its way to it */
-    give_room(home, &patience);
+    give_room(home, options);
     return error;
 }
 
