@@ -319,6 +319,27 @@ static int jobs_body(void *arg)
     return 0;
 }
 
+/* One runs, one is queued, the third waits for its place. */
+static int places_body(void *arg)
+{
+    struct weir_scope *scope;
+
+    (void)arg;
+    sem_init(&gate, 0, 0);
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(weir_spawn(scope, run_job, NULL, NULL), 0);
+    while (find("jobs", "pool", -1).waiting < 1)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(find("jobs", "pool", -1).now, 1);
+    for (int i = 0; i < 3; i++)
+        sem_post(&gate);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    CHECK_EQUAL(find("jobs", "pool", -1).waiting, 0);
+    CHECK_EQUAL(find("jobs", "pool", -1).waiting_max, 1);
+    return 0;
+}
+
 static int chan_body(void *arg)
 {
     struct weir_chan *orders = make_chan(2, &(struct weir_chan_options){ .name = "orders" });
@@ -333,6 +354,7 @@ static int chan_body(void *arg)
     CHECK_EQUAL(weir_chan_send(orders, NULL, weir_in_ns(20 * WAIT_NS)), -ETIME);
     queue = find("orders", "channel", -1);
     check_full(&queue, 2);
+    CHECK_EQUAL(queue.wait_max_ns, queue.wait_ns);
     CHECK_EQUAL(weir_chan_send(orders, NULL, 1), -ETIME);
     CHECK_EQUAL(find("orders", "channel", -1).expired_count, 2);
     CHECK_EQUAL(weir_chan_send(news, NULL, WEIR_NOW), 0);
@@ -392,6 +414,8 @@ static void test_each_queue_is_filled(void **state)
                                           .pool_threads_max = 1,
                                           .pool_queue_limit = 1,
                                           .pool_when_full = WEIR_WHEN_FULL_REFUSE });
+    run(places_body,
+        (struct weir_options){ .loop_count = 1, .pool_threads_max = 1, .pool_queue_limit = 1 });
     run(chan_body, (struct weir_options){ .loop_count = 1 });
     run(gauges_body, (struct weir_options){ .loop_count = 1 });
 }
