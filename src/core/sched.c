@@ -93,8 +93,9 @@ static inline struct weir_task *found(struct weir__loop *loop, struct weir__mail
     return weir__task_of_mail(mail);
 }
 
-/* The next ready task, turning the loop as often as it takes. */
-static struct weir_task *pick(struct weir__loop *loop)
+/* The next ready task, turning the loop as often as it takes. In place at both of its callers: as a
+ * call it is 18 instructions of a task's end. */
+static inline __attribute__((always_inline)) struct weir_task *pick(struct weir__loop *loop)
 {
     struct weir__mail *mail;
 

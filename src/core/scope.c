@@ -66,19 +66,23 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     error = check_options(options);
     if (error < 0)
         return error;
-    made = weir__memory_zalloc(weir__loop_current ? weir__loop_current->heap : NULL, sizeof *made);
+    made = weir__memory_alloc(weir__loop_current ? weir__loop_current->heap : NULL, sizeof *made);
     if (!made)
         return -ENOMEM;
-    made->runtime = weir__loop_current ? weir__loop_current->runtime : NULL;
-    made->kind = kind;
-    made->on_failure = options->on_failure;
-    made->context = options->context;
-    made->limit = options->limit;
-    made->gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
-                  (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u);
-    made->deadline_ns = WEIR_FOREVER;
-    made->named = options->name != NULL;
-    strcpy(made->name, options->name ? options->name : "scope");
+    *made = (struct weir_scope){
+        .runtime = weir__loop_current ? weir__loop_current->runtime : NULL,
+        .kind = kind,
+        .on_failure = options->on_failure,
+        .context = options->context,
+        .limit = options->limit,
+        .gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
+                 (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u),
+        .deadline_ns = WEIR_FOREVER,
+        .named = options->name != NULL,
+        .name = "scope",
+    };
+    if (options->name)
+        strcpy(made->name, options->name);
     weir__list_init(&made->children);
     weir__list_init(&made->guests);
     if (options->duration_ns)

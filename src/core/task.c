@@ -223,7 +223,7 @@ task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, voi
     task->has_handle = false;
     task->shield_depth = 0;
     task->inherited = *inherited;
-    task->born_ns = task->since_ns = task->ready_ns = now_ns;
+    task->born_ns = task->since_ns = now_ns;
     task->expired_phase = WEIR_PHASE_NONE;
     task->deadline_ns = WEIR_FOREVER;
     task->spawned_at = spawned_at;

@@ -56,39 +56,41 @@ static void init_side(struct weir__chan_side *side)
     weir__list_init(&side->waiters);
 }
 
+/* Gives back what `charge` took. */
 static void give_back(struct weir__budget *budget, size_t bytes)
 {
+    if (WEIR_LIKELY(!budget))
+        return;
     weir__budget_give(budget, bytes);
     weir__budget_leave(budget);
 }
 
-/* Channels may outlive their runtime, and so they hold the budget. */
-static int alloc_chan(struct weir_chan **made, size_t bytes, struct weir__budget **budget)
+/* Channels may outlive their runtime, and so they hold the budget: *budget, NULL if there is no
+ * bound on memory, and nothing to count for. */
+static int charge(const struct weir__loop *loop, size_t bytes, struct weir__budget **budget)
 {
-    struct weir__loop *loop = weir__loop_current;
+    struct weir__budget *memory = loop ? loop->runtime->memory : NULL;
 
-    *budget = loop ? loop->runtime->memory : NULL;
-    if (*budget && !weir__budget_take(*budget, bytes))
+    *budget = NULL;
+    if (WEIR_LIKELY(!memory || !weir__budget_is_bounded(memory)))
+        return 0;
+    if (!weir__budget_take(memory, bytes))
         return weir__error_explain(-ENOMEM,
                                    "a channel of %zu bytes: tasks and buffers may take %zu bytes "
                                    "(weir_options.memory_limit_bytes)",
-                                   bytes, (*budget)->limit);
-    if (*budget)
-        weir__budget_hold(*budget);
-    *made = weir__memory_alloc(loop ? loop->heap : NULL, bytes);
-    if (*made)
-        return 0;
-    if (*budget)
-        give_back(*budget, bytes);
-    return -ENOMEM;
+                                   bytes, memory->limit);
+    weir__budget_hold(memory);
+    *budget = memory;
+    return 0;
 }
 
 int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
                      const struct weir_chan_options *options)
 {
     static const struct weir_chan_options defaults;
+    struct weir__loop *loop = weir__loop_current;
     struct weir__budget *budget;
-    struct weir_chan *made = NULL;
+    struct weir_chan *made;
     size_t bytes, weights_at;
     int error;
 
@@ -99,9 +101,14 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     bytes = total_bytes(elem_size, capacity, options->weigh != NULL, &weights_at);
     if (bytes == 0)
         return -EOVERFLOW;
-    error = alloc_chan(&made, bytes, &budget);
+    error = charge(loop, bytes, &budget);
     if (error < 0)
         return error;
+    made = weir__memory_alloc(loop ? loop->heap : NULL, bytes);
+    if (!made) {
+        give_back(budget, bytes);
+        return -ENOMEM;
+    }
     *made = (struct weir_chan){
         .alive = WEIR__CHAN_ALIVE,
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
@@ -122,20 +129,22 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
         .budget = budget,
         .bytes = bytes,
         .is_listed = options->name != NULL,
+        .name = "chan",
     };
     init_side(&made->senders);
     init_side(&made->receivers);
     init_side(&made->watchers);
-    strcpy(made->name, options->name ? options->name : "chan");
-    error = weir__chan_users_create(made);
+    if (WEIR_UNLIKELY(loop && loop->runtime->options.channel_users))
+        error = weir__chan_users_create(made, loop);
     if (error < 0) {
         weir__memory_free(made);
-        if (budget)
-            give_back(budget, bytes);
+        give_back(budget, bytes);
         return error;
     }
-    if (made->is_listed)
+    if (options->name) {
+        strcpy(made->name, options->name);
         weir__chan_enlist(made);
+    }
     *chan = made;
     return 0;
 }
@@ -184,8 +193,7 @@ static void free_chan(struct weir_chan *chan)
     chan->is_plain = false;
     chan->alive = 0;
     weir__chan_give_memory(chan);
-    if (budget)
-        give_back(budget, bytes);
+    give_back(budget, bytes);
 }
 
 void weir__chan_pin(struct weir_chan *chan)
