@@ -156,7 +156,7 @@ void weir__sched_exit(struct weir__loop *loop, bool keep_reference)
     struct weir__fiber fiber;
     struct weir_task *next;
 
-    weir__list_unlink(&self->neighbours); /* its scope may be gone: nobody is to look at it */
+    weir__list_remove(&self->neighbours); /* its scope may be gone: nobody is to look at it */
     next = pick(loop);
     fiber = self->fiber;
     /* From here to the switch nothing else runs on this loop, so nobody takes the stack yet. */

@@ -360,7 +360,7 @@ static __attribute__((noinline)) void part(struct weir_scope *scope, const struc
 void weir__scope_remove(struct weir_scope *scope, struct weir_task *task)
 {
     weir__lock_acquire(&scope->lock);
-    weir__list_unlink(&task->sibling);
+    weir__list_remove(&task->sibling);
     if (WEIR_UNLIKELY(scope->gates)) {
         part(scope, task);
         return;

@@ -18,11 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum {
-    CACHE_MAX = 4096, /* task structs kept per loop */
-    COLOURS = 16,     /* stack tops are spread over 16 cache lines, or they would share few sets */
-    COLOUR_BYTES = 64,
-};
+enum { CACHE_MAX = 4096 }; /* task structs kept per loop */
 
 void weir__task_prepare_ends(struct weir_task *task)
 {
@@ -93,13 +89,11 @@ static inline void publish_count(struct weir__loop *loop)
 /* Gives the task a stack and makes it ready. */
 static int start(struct weir__loop *loop, struct weir_task *task)
 {
-    size_t colour = (weir__random_next(&loop->random) >> 60) % COLOURS * COLOUR_BYTES;
     int error = weir__stack_acquire(&loop->stacks, task->stack_bytes, &task->stack);
 
     if (error < 0)
         return error;
-    weir__fiber_init(&task->fiber, task->stack,
-                     (char *)task->stack->base + task->stack->bytes - colour, task_main, task);
+    weir__fiber_init(&task->fiber, task->stack, task->stack->top, task_main, task);
     weir__list_append(&loop->tasks, &task->neighbours);
     weir__sched_ready(loop, task);
     weir__counter_add(&loop->counters, WEIR_TASKS_STARTED, 1);
@@ -234,7 +228,6 @@ task_init(struct weir_task *task, struct weir__loop *home, weir_task_fn *fn, voi
     weir__list_init(&task->joiners);
     task->has_ends = false;
     task->scope = NULL;
-    weir__list_init(&task->sibling);
     atomic_init(&task->refs, 1);
     atomic_init(&task->cancel_posted, false);
     task->loop_index = home->index;
@@ -499,7 +492,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
     if (options || !home) {
         options = options ? options : &defaults;
         error = check_options(options);
-        if (error >= 0)
+        if (error >= 0 && (options->place != WEIR_PLACE_HERE || !home))
             error = find_home(scope, options, &home);
         if (error < 0)
             return error;
