@@ -37,13 +37,9 @@ static int check_options(const struct weir_scope_options *options)
     return 0;
 }
 
-/* The calling task's cancel will reach the scope. */
-static void belong_to_caller(struct weir_scope *scope)
+/* The calling task: its cancel will reach the scope. */
+static void belong_to(struct weir_scope *scope, struct weir_task *task)
 {
-    struct weir_task *task = weir__loop_current ? weir__loop_current->current : NULL;
-
-    if (!task)
-        return;
     atomic_store_explicit(&scope->owner, task, memory_order_relaxed);
     weir__task_prepare_ends(task);
     weir__lock_acquire(&task->lock);
@@ -55,6 +51,7 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
                       const struct weir_scope_options *options)
 {
     static const struct weir_scope_options defaults;
+    struct weir__loop *loop = weir__loop_current;
     struct weir_scope *made;
     int error;
 
@@ -66,11 +63,11 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     error = check_options(options);
     if (error < 0)
         return error;
-    made = weir__memory_alloc(weir__loop_current ? weir__loop_current->heap : NULL, sizeof *made);
+    made = weir__memory_alloc(loop ? loop->heap : NULL, sizeof *made);
     if (!made)
         return -ENOMEM;
     *made = (struct weir_scope){
-        .runtime = weir__loop_current ? weir__loop_current->runtime : NULL,
+        .runtime = loop ? loop->runtime : NULL,
         .kind = kind,
         .on_failure = options->on_failure,
         .context = options->context,
@@ -91,9 +88,10 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
         weir__memory_free(made);
         return error;
     }
-    if (!options->cancel_at_join)
-        belong_to_caller(made);
-    weir__scope_show_places(made);
+    if (loop && !options->cancel_at_join)
+        belong_to(made, loop->current);
+    if (options->limit && options->name)
+        weir__scope_show_places(made);
     *scope = made;
     return 0;
 }
@@ -202,7 +200,7 @@ static void disown(struct weir_scope *scope)
     if (!owner)
         return;
     weir__lock_acquire(&owner->lock);
-    weir__list_unlink(&scope->owned);
+    weir__list_unlink(&scope->owned); /* may have been an orphan's by now */
     weir__lock_release(&owner->lock);
     if (owner != self)
         weir__task_unref(owner);
@@ -381,19 +379,16 @@ void weir__scope_describe(const void *object, char *text, size_t bytes)
 const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
                                                           weir__scope_describe };
 
-/* Parks until nobody is left: 0, or why it was interrupted first. */
-static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
+/* Called under the lock, returns without it: parks until nobody is left. 0, or why it was interrupted
+ * first. */
+static __attribute__((noinline)) int park_for_children(struct weir_scope *scope,
+                                                       int64_t deadline_ns, unsigned flags)
 {
     struct weir__wait *wait = weir__wait_self();
     struct weir__waiter waiter = { .wait = wait };
     struct weir__errands errands;
     int code;
 
-    weir__lock_acquire(&scope->lock);
-    if (scope->child_count == 0 && scope->guest_count == 0) {
-        weir__lock_release(&scope->lock);
-        return 0;
-    }
     weir__wait_begin(wait, &weir__scope_awaits_children, scope);
     scope->joiner = &waiter;
     scope->gates |= WEIR__SCOPE_JOINED;
@@ -406,6 +401,16 @@ static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsi
     scope->joiner = NULL;
     weir__lock_release(&scope->lock);
     return code;
+}
+
+/* 0 when nobody is left, or why it was interrupted first. */
+static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
+{
+    weir__lock_acquire(&scope->lock);
+    if (scope->child_count > 0 || scope->guest_count > 0)
+        return park_for_children(scope, deadline_ns, flags);
+    weir__lock_release(&scope->lock);
+    return 0;
 }
 
 /* `reason` is why the join did not wait for all to end by themselves. */

@@ -56,32 +56,44 @@ static void init_side(struct weir__chan_side *side)
     weir__list_init(&side->waiters);
 }
 
-/* Gives back what `charge` took. */
+/* Channels may outlive their runtime, and so they hold the budget. */
+static int charge(struct weir_chan *chan, struct weir__budget *budget, size_t bytes)
+{
+    if (!weir__budget_take(budget, bytes))
+        return weir__error_explain(-ENOMEM,
+                                   "a channel of %zu bytes: tasks and buffers may take %zu bytes "
+                                   "(weir_options.memory_limit_bytes)",
+                                   bytes, budget->limit);
+    weir__budget_hold(budget);
+    chan->budget = budget;
+    chan->bytes = bytes;
+    return 0;
+}
+
 static void give_back(struct weir__budget *budget, size_t bytes)
 {
-    if (WEIR_LIKELY(!budget))
+    if (!budget)
         return;
     weir__budget_give(budget, bytes);
     weir__budget_leave(budget);
 }
 
-/* Channels may outlive their runtime, and so they hold the budget: *budget, NULL if there is no
- * bound on memory, and nothing to count for. */
-static int charge(const struct weir__loop *loop, size_t bytes, struct weir__budget **budget)
+/* The runtime of the loop that makes the channel keeps account of it: of its bytes, its users. */
+static __attribute__((noinline)) int account_for(struct weir_chan *chan, struct weir__loop *loop,
+                                                 size_t bytes)
 {
-    struct weir__budget *memory = loop ? loop->runtime->memory : NULL;
+    struct weir__budget *memory = loop->runtime->memory;
+    int error = 0;
 
-    *budget = NULL;
-    if (WEIR_LIKELY(!memory || !weir__budget_is_bounded(memory)))
-        return 0;
-    if (!weir__budget_take(memory, bytes))
-        return weir__error_explain(-ENOMEM,
-                                   "a channel of %zu bytes: tasks and buffers may take %zu bytes "
-                                   "(weir_options.memory_limit_bytes)",
-                                   bytes, memory->limit);
-    weir__budget_hold(memory);
-    *budget = memory;
-    return 0;
+    chan->is_known = true;
+    if (weir__budget_is_bounded(memory))
+        error = charge(chan, memory, bytes);
+    if (error >= 0 && loop->runtime->options.channel_users) {
+        error = weir__chan_users_create(chan, loop);
+        if (error < 0)
+            give_back(chan->budget, bytes);
+    }
+    return error;
 }
 
 int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
@@ -89,7 +101,6 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
 {
     static const struct weir_chan_options defaults;
     struct weir__loop *loop = weir__loop_current;
-    struct weir__budget *budget;
     struct weir_chan *made;
     size_t bytes, weights_at;
     int error;
@@ -101,14 +112,9 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     bytes = total_bytes(elem_size, capacity, options->weigh != NULL, &weights_at);
     if (bytes == 0)
         return -EOVERFLOW;
-    error = charge(loop, bytes, &budget);
-    if (error < 0)
-        return error;
     made = weir__memory_alloc(loop ? loop->heap : NULL, bytes);
-    if (!made) {
-        give_back(budget, bytes);
+    if (!made)
         return -ENOMEM;
-    }
     *made = (struct weir_chan){
         .alive = WEIR__CHAN_ALIVE,
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
@@ -126,19 +132,17 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
         .weight_limit = options->weight_limit,
         .async_limit = options->async_limit ? options->async_limit : ASYNC_LIMIT,
         .weights = (size_t *)(void *)(made->buffer + weights_at),
-        .budget = budget,
-        .bytes = bytes,
+        .is_known = options->name != NULL,
         .is_listed = options->name != NULL,
         .name = "chan",
     };
     init_side(&made->senders);
     init_side(&made->receivers);
     init_side(&made->watchers);
-    if (WEIR_UNLIKELY(loop && loop->runtime->options.channel_users))
-        error = weir__chan_users_create(made, loop);
+    if (WEIR_UNLIKELY(loop && loop->runtime->accounts_for_channels))
+        error = account_for(made, loop, bytes);
     if (error < 0) {
         weir__memory_free(made);
-        give_back(budget, bytes);
         return error;
     }
     if (options->name) {
@@ -183,17 +187,25 @@ static bool unreachable(const struct weir_chan *chan)
     return chan->refs == 0 && chan->pins == 0 && parked_count(chan) == 0;
 }
 
-static void free_chan(struct weir_chan *chan)
+static __attribute__((noinline)) void free_known(struct weir_chan *chan)
 {
     struct weir__budget *budget = chan->budget;
     size_t bytes = chan->bytes;
 
     if (chan->is_listed)
         weir__chan_delist(chan);
+    weir__chan_give_memory_slowly(chan);
+    give_back(budget, bytes);
+}
+
+static void free_chan(struct weir_chan *chan)
+{
     chan->is_plain = false;
     chan->alive = 0;
-    weir__chan_give_memory(chan);
-    give_back(budget, bytes);
+    if (WEIR_UNLIKELY(chan->is_known))
+        free_known(chan);
+    else
+        weir__chan_give_memory(chan);
 }
 
 void weir__chan_pin(struct weir_chan *chan)

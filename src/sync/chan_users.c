@@ -85,6 +85,8 @@ void weir__chan_give_memory_slowly(struct weir_chan *chan)
 {
     bool is_seen;
 
+    /* seq_cst; pairs with weir__chan_look_begin */
+    atomic_thread_fence(memory_order_seq_cst);
     weir__lock_acquire(&left_lock);
     is_seen = atomic_load_explicit(&weir__chan_looker_count, memory_order_acquire) > 0;
     if (is_seen)

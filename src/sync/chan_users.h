@@ -58,17 +58,16 @@ void weir__chan_look_end(void);
 
 extern atomic_uint weir__chan_looker_count;
 
-/* The rare side of the verb below. */
+/* The end of a channel's memory, at once or by the last looker; any channel. */
 void weir__chan_give_memory_slowly(struct weir_chan *chan);
 
-/* The end of a channel's memory, at once or by the last looker. */
+/* The same, of one without users. */
 static inline void weir__chan_give_memory(struct weir_chan *chan)
 {
     /* seq_cst; pairs with weir__chan_look_begin */
     atomic_thread_fence(memory_order_seq_cst);
     /* acquire; pairs with weir__chan_look_end: what was read of the channel was read before */
-    if (WEIR_LIKELY(!chan->users) &&
-        WEIR_LIKELY(!atomic_load_explicit(&weir__chan_looker_count, memory_order_acquire)))
+    if (WEIR_LIKELY(!atomic_load_explicit(&weir__chan_looker_count, memory_order_acquire)))
         weir__memory_free(chan);
     else
         weir__chan_give_memory_slowly(chan);
