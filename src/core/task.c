@@ -528,8 +528,9 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
     return error;
 }
 
-int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
-               const struct weir_spawn_options *options)
+/* With all that it is made of in place: to hand on where it was called costs 5 instructions. */
+__attribute__((flatten)) int weir_spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
+                                        const struct weir_spawn_options *options)
 {
     return spawn(scope, fn, arg, options, __builtin_return_address(0));
 }
