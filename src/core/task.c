@@ -129,9 +129,10 @@ static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
         weir__queue_push(&loop->arrivals, mail);
 }
 
-/* Gives the room to whoever waits longest. */
+/* Gives the room, and the stack, to whoever waits longest. */
 static __attribute__((noinline)) void pass_room_on(struct weir__loop *loop)
 {
+    weir__room_came(loop);
     while (loop->arrivals.head || !weir__list_empty(&loop->room_waiters)) {
         struct weir__waiter *waiter;
 
@@ -149,8 +150,8 @@ static __attribute__((noinline)) void pass_room_on(struct weir__loop *loop)
 void weir__task_leave_room(struct weir__loop *loop)
 {
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
-    weir__room_came(loop);
-    if (WEIR_UNLIKELY(loop->arrivals.head || !weir__list_empty(&loop->room_waiters)))
+    if (WEIR_UNLIKELY(loop->arrivals.head || !weir__list_empty(&loop->room_waiters) ||
+                      loop->memory_waiting > 0))
         pass_room_on(loop);
 }
 

@@ -57,16 +57,15 @@ static void init_side(struct weir__chan_side *side)
 }
 
 /* Channels may outlive their runtime, and so they hold the budget. */
-static int charge(struct weir_chan *chan, struct weir__budget *budget, size_t bytes)
+static int charge(struct weir_chan *chan, struct weir__budget *budget)
 {
-    if (!weir__budget_take(budget, bytes))
+    if (!weir__budget_take(budget, chan->bytes))
         return weir__error_explain(-ENOMEM,
                                    "a channel of %zu bytes: tasks and buffers may take %zu bytes "
                                    "(weir_options.memory_limit_bytes)",
-                                   bytes, budget->limit);
+                                   chan->bytes, budget->limit);
     weir__budget_hold(budget);
     chan->budget = budget;
-    chan->bytes = bytes;
     return 0;
 }
 
@@ -79,19 +78,20 @@ static void give_back(struct weir__budget *budget, size_t bytes)
 }
 
 /* The runtime of the loop that makes the channel keeps account of it: of its bytes, its users. */
-static __attribute__((noinline)) int account_for(struct weir_chan *chan, struct weir__loop *loop,
-                                                 size_t bytes)
+static __attribute__((noinline)) int account_for(struct weir_chan *chan, struct weir__loop *loop)
 {
     struct weir__budget *memory = loop->runtime->memory;
+    size_t weights_at;
     int error = 0;
 
     chan->is_known = true;
+    chan->bytes = total_bytes(chan->elem_size, chan->capacity, chan->weigh != NULL, &weights_at);
     if (weir__budget_is_bounded(memory))
-        error = charge(chan, memory, bytes);
+        error = charge(chan, memory);
     if (error >= 0 && loop->runtime->options.channel_users) {
         error = weir__chan_users_create(chan, loop);
         if (error < 0)
-            give_back(chan->budget, bytes);
+            give_back(chan->budget, chan->bytes);
     }
     return error;
 }
@@ -139,11 +139,12 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     init_side(&made->senders);
     init_side(&made->receivers);
     init_side(&made->watchers);
-    if (WEIR_UNLIKELY(loop && loop->runtime->accounts_for_channels))
-        error = account_for(made, loop, bytes);
-    if (error < 0) {
-        weir__memory_free(made);
-        return error;
+    if (WEIR_UNLIKELY(loop && loop->runtime->accounts_for_channels)) {
+        error = account_for(made, loop);
+        if (error < 0) {
+            weir__memory_free(made);
+            return error;
+        }
     }
     if (options->name) {
         strcpy(made->name, options->name);
