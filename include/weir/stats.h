@@ -98,6 +98,8 @@ enum weir_counter {
     WEIR_TASKS_GROWING, /* loops whose tasks only became more */
     WEIR_CHANS_DROPPING,
 
+    WEIR_SPAWNS_WAITING_MAX, /* the most of each loop so far, added up */
+
     WEIR_REPORT_LINES_DROPPED, /* of all reports of the process: standard error was full */
 
     WEIR_COUNTER_COUNT,

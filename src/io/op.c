@@ -230,9 +230,9 @@ static inline __attribute__((always_inline)) void begin(struct weir__loop *loop,
     op->completion.touched = wait;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
-    weir__wait_begin(
-        wait, op->row->holds == WEIR__HOLDS_FILE ? &weir__op_awaits_device : &weir__op_awaits_peer,
-        op);
+    weir__wait_begin(wait, &weir__op_awaits_peer, op);
+    if (WEIR_UNLIKELY(op->row->holds == WEIR__HOLDS_FILE))
+        wait->reason = &weir__op_awaits_device;
     wait->interrupt = interrupt_wait;
     wait->subject = op;
 }

@@ -76,6 +76,7 @@ static void add_tasks(struct rows *rows, const struct weir__loop *loop)
         .now = get(loop, WEIR_TASKS_NOW),
         .now_max = get(loop, WEIR_TASKS_MAX),
         .waiting = get(loop, WEIR_SPAWNS_WAITING_NOW),
+        .waiting_max = get(loop, WEIR_SPAWNS_WAITING_MAX),
         .waited_count = get(loop, WEIR_SPAWNS_WAITED),
         .wait_ns = get(loop, WEIR_SPAWN_WAIT_NS),
         .wait_max_ns = get(loop, WEIR_SPAWN_WAIT_MAX_NS),
@@ -135,7 +136,7 @@ static void add_loop(struct rows *rows, struct weir__loop *loop)
 static void add_memory(struct rows *rows, const struct weir__runtime *runtime)
 {
     struct weir__budget *memory = runtime->memory;
-    const struct weir_queue_stats row = {
+    struct weir_queue_stats row = {
         .loop_index = -1,
         .in_bytes = true,
         .limit = memory->limit,
@@ -145,6 +146,12 @@ static void add_memory(struct rows *rows, const struct weir__runtime *runtime)
         .refused_count = atomic_load_explicit(&memory->refused_count, memory_order_relaxed),
     };
 
+    weir__lock_acquire(&memory->lock);
+    row.waited_count = memory->waited_count;
+    row.wait_ns = memory->wait_ns;
+    row.wait_max_ns = memory->wait_max_ns;
+    row.expired_count = memory->expired_count;
+    weir__lock_release(&memory->lock);
     add(rows, &row, "memory", "runtime");
 }
 

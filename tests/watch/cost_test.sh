@@ -27,8 +27,8 @@ rendezvous with a deadline   404  404
 buffered message             170  170
 socket call                  707  712
 file read                    267  267
-spawn and join               678  678
-scope create and join        471  471
+spawn and join               673  673
+scope create and join        480  480
 channel create and release   715  715
 ROWS
 }

@@ -132,6 +132,7 @@ static int tasks_body(void *arg)
     queue = find("tasks", "loop", 0);
     check_full(&queue, 2);
     CHECK(queue.wait_max_ns >= WAIT_NS);
+    CHECK_EQUAL(queue.waiting_max, 1);
     CHECK_EQUAL(weir_chan_close(gate, 0), 0);
     CHECK_EQUAL(weir_yield(), 0);
     CHECK_EQUAL(weir_chan_release(gate), 0);
@@ -212,6 +213,14 @@ static int memory_body(void *arg)
     CHECK_EQUAL(queue.now_max, queue.now);
     CHECK_EQUAL(queue.refused_count, 1);
     CHECK_EQUAL(find("stacks", "runtime", -1).refused_count, 1);
+    options.wait_ns = WAIT_NS;
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), recv_until_closed, big, &options), -ETIME);
+    queue = find("memory", "runtime", -1);
+    CHECK_EQUAL(queue.waiting, 0);
+    CHECK_EQUAL(queue.waited_count, 1);
+    CHECK_EQUAL(queue.expired_count, 1);
+    CHECK(queue.wait_ns >= WAIT_NS);
+    CHECK_EQUAL(queue.wait_max_ns, queue.wait_ns);
     CHECK_EQUAL(weir_chan_release(big), 0);
     return 0;
 }
