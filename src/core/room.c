@@ -53,16 +53,14 @@ static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_S
 static bool begin_wait(struct weir__loop *loop, const struct weir__patience *patience)
 {
     struct weir__counters *counters = &loop->counters;
-    uint64_t waiting;
 
     if (!patience) {
         weir__counter_add(counters, WEIR_SPAWNS_REFUSED, 1);
         return false;
     }
     weir__counter_add(counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    waiting = weir__counter_get(counters, WEIR_SPAWNS_WAITING_NOW);
-    if (weir__counter_get(counters, WEIR_SPAWNS_WAITING_MAX) < waiting)
-        weir__counter_set(counters, WEIR_SPAWNS_WAITING_MAX, waiting);
+    weir__counter_raise(counters, WEIR_SPAWNS_WAITING_MAX,
+                        weir__counter_get(counters, WEIR_SPAWNS_WAITING_NOW));
     return true;
 }
 
@@ -78,8 +76,7 @@ static uint64_t count_wait(struct weir__loop *loop, struct weir__patience *patie
     weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
     patience->has_waited = true;
     patience->waited_ns += waited_ns;
-    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < patience->waited_ns)
-        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, patience->waited_ns);
+    weir__counter_raise(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, patience->waited_ns);
     if (code == -ETIME)
         weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
     return waited_ns;

@@ -82,8 +82,7 @@ static void task_main(void *arg)
 static inline void publish_count(struct weir__loop *loop)
 {
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, loop->task_count);
-    if (WEIR_UNLIKELY(weir__counter_get(&loop->counters, WEIR_TASKS_MAX) < loop->task_count))
-        weir__counter_set(&loop->counters, WEIR_TASKS_MAX, loop->task_count);
+    weir__counter_raise(&loop->counters, WEIR_TASKS_MAX, loop->task_count);
 }
 
 /* Gives the task a stack and makes it ready. */
