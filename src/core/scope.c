@@ -408,8 +408,8 @@ void weir__scope_describe(const void *object, char *text, size_t bytes)
 const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
                                                           weir__scope_describe };
 
-/* Called under the lock, returns without it: parks until nobody is left. 0, or why it was interrupted
- * first. */
+/* Called under the lock, returns without it: parks until nobody is left. 0, or why it was
+ * interrupted first. */
 static __attribute__((noinline)) int park_for_children(struct weir_scope *scope,
                                                        int64_t deadline_ns, unsigned flags)
 {

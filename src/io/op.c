@@ -341,7 +341,8 @@ static int64_t with_attempt(const struct weir__op *op, int64_t result)
     return (int64_t)op->done_bytes + (result > 0 ? result : 0);
 }
 
-/* A try that needs neither ring nor pool; -EAGAIN: go on. In place: a cached read is little more. */
+/* A try that needs neither ring nor pool; -EAGAIN: go on. In place: a cached read is little more
+ * than this. */
 static inline __attribute__((always_inline)) int64_t
 try_inline(struct weir__loop *loop, struct weir__op *op, int64_t (*try)(struct weir__op *op))
 {

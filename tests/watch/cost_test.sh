@@ -25,7 +25,7 @@ yield                         95   95
 rendezvous                   327  327
 rendezvous with a deadline   404  404
 buffered message             170  170
-socket call                  707  712
+socket call                  708  713
 file read                    267  267
 spawn and join               673  673
 scope create and join        480  480
