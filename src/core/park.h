@@ -165,8 +165,8 @@ static inline bool weir__waiter_claim(struct weir__waiter *waiter)
     } else if (weir__wait_claim(wait, waiter->index)) {
         return true;
     }
-    weir__list_init(
-        &waiter->link); /* its owner will ask whether it is queued; a winner's does not */
+    /* Its owner will ask whether it is queued; a winner's does not. */
+    weir__list_init(&waiter->link);
     return false;
 }
 
