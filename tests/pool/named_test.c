@@ -217,6 +217,7 @@ static int end_a_busy_pool(void *arg)
         hold(pool, count);
         test_await(&gate.entered, 1);
         CHECK_EQUAL(weir_pool_destroy(pool), -EBUSY);
+        CHECK_SAME(read_stats_of(pool).queued, count > 1);
         let_go(count);
     }
     CHECK_SAME(read_stats_of(pool).places_waited, 1);
