@@ -143,7 +143,8 @@ extern const struct bench benches[];
 extern const unsigned bench_count;
 
 extern const struct family micro_family, file_family, echo_family, waiting_family, storm_family,
-    log_family, jobs_family, dial_family, udp_family, proxy_family, copy_family, idle_family;
+    log_family, jobs_family, dial_family, udp_family, proxy_family, copy_family, idle_family,
+    watched_family;
 
 /* --- For families and trials ------------------------------------------------------------------ */
 

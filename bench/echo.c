@@ -105,7 +105,7 @@ static void waiting_run(const struct trial *trial, struct outcome *outcome)
     outcome->values[METRIC_CPU_NS_PER_OP] = figures.cpu_ns_per_op;
 }
 
-static const char *echo_why_not(const struct bench *bench)
+const char *echo_why_not(const struct bench *bench)
 {
     static char reason[96];
 

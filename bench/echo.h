@@ -33,6 +33,8 @@ echo_fn weir_idle, weir_stream_idle;
 echo_fn threads_waiting, weir_waiting;
 echo_fn weir_unwatched_echo; /* without stall detection */
 
+reason_fn echo_why_not;
+
 /* What every server does to a socket that it accepted: TCP_NODELAY. Ends the trial on errors. */
 int echo_accepted(int fd);
 
@@ -60,6 +62,19 @@ struct echo_figures {
     struct histogram latency_ns;
 };
 
+/* Closed loop, then open loop. */
 void echo_load_run(const struct echo_load *load, struct echo_figures *figures);
+
+/* What a server did in one slice: requests answered, and both times until the last answer. */
+struct echo_slice {
+    uint64_t count, elapsed_ns, cpu_ns;
+};
+
+/* Connects; the load must outlive it, and it lives as long as the trial's process. */
+struct echo_client;
+struct echo_client *echo_client_open(const struct echo_load *load);
+
+/* A closed loop for so long, and then until nothing is in flight. */
+void echo_client_slice(struct echo_client *client, uint64_t length_ns, struct echo_slice *slice);
 
 #endif

@@ -12,6 +12,9 @@
  * closed loop just before. So each server is loaded equally hard for what it can do, none is
  * drowned by a rate that it cannot carry, and a faster server is measured at a higher rate.
  *
+ * Slice: a closed loop that begins and ends with nothing in flight, so that two servers can be
+ * driven in turn by one thread.
+ *
  * Every connection sends bytes of its own, and what comes back is looked at.
  */
 #include "echo.h"
@@ -46,7 +49,7 @@ struct connection {
 
 enum phase { PHASE_CLOSED, PHASE_OPEN, PHASE_DRAIN };
 
-struct client {
+struct echo_client {
     const struct echo_load *load;
     struct echo_figures *figures;
     struct connection *connections;
@@ -64,7 +67,7 @@ struct client {
 
 /* --- Requests and replies -------------------------------------------------------------------- */
 
-static void arm_recv(struct client *client, unsigned index)
+static void arm_recv(struct echo_client *client, unsigned index)
 {
     struct io_uring_sqe *sqe = ring_twin_sqe(&client->ring);
 
@@ -74,7 +77,7 @@ static void arm_recv(struct client *client, unsigned index)
     io_uring_sqe_set_data64(sqe, (uint64_t)index << 1 | TAG_RECV);
 }
 
-static void send_request(struct client *client, unsigned index, uint64_t due_ns)
+static void send_request(struct echo_client *client, unsigned index, uint64_t due_ns)
 {
     struct connection *connection = &client->connections[index];
     struct io_uring_sqe *sqe = ring_twin_sqe(&client->ring);
@@ -87,7 +90,7 @@ static void send_request(struct client *client, unsigned index, uint64_t due_ns)
     client->in_flight++;
 }
 
-static void on_reply(struct client *client, unsigned index)
+static void on_reply(struct echo_client *client, unsigned index)
 {
     struct connection *connection = &client->connections[index];
     uint64_t due_ns = connection->due_ns[connection->tail++ % IN_FLIGHT_MAX];
@@ -100,7 +103,7 @@ static void on_reply(struct client *client, unsigned index)
         histogram_add(&client->figures->latency_ns, client->turn_ns - due_ns);
 }
 
-static void on_bytes(struct client *client, unsigned index, const unsigned char *bytes,
+static void on_bytes(struct echo_client *client, unsigned index, const unsigned char *bytes,
                      unsigned count)
 {
     struct connection *connection = &client->connections[index];
@@ -116,7 +119,7 @@ static void on_bytes(struct client *client, unsigned index, const unsigned char 
     }
 }
 
-static void on_completion(struct client *client, const struct io_uring_cqe *cqe)
+static void on_completion(struct echo_client *client, const struct io_uring_cqe *cqe)
 {
     unsigned index = (unsigned)(cqe->user_data >> 1);
     unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -138,7 +141,7 @@ static void on_completion(struct client *client, const struct io_uring_cqe *cqe)
 }
 
 /* Submits, reaps everything that is there, and returns. */
-static void turn(struct client *client)
+static void turn(struct echo_client *client)
 {
     struct io_uring_cqe *cqe;
     unsigned head, reaped = 0;
@@ -163,7 +166,7 @@ static void turn(struct client *client)
 
 /* --- Phases ---------------------------------------------------------------------------------- */
 
-static void run_closed(struct client *client)
+static void run_closed(struct echo_client *client)
 {
     const struct echo_load *load = client->load;
     uint64_t start_ns, start_cpu_ns, start_count, elapsed_ns, until_ns;
@@ -193,7 +196,7 @@ static void run_closed(struct client *client)
     client->figures->client_busy = 1 - (double)client->idle_ns / (double)elapsed_ns;
 }
 
-static void drain(struct client *client, uint64_t limit_ns)
+static void drain(struct echo_client *client, uint64_t limit_ns)
 {
     uint64_t until_ns = now_ns() + limit_ns;
 
@@ -203,8 +206,28 @@ static void drain(struct client *client, uint64_t limit_ns)
     while (client->in_flight > 0 && client->turn_ns < until_ns);
 }
 
+void echo_client_slice(struct echo_client *client, uint64_t length_ns, struct echo_slice *slice)
+{
+    uint64_t start_ns = now_ns();
+    uint64_t start_cpu_ns = clock_ns(client->load->server_clock);
+    uint64_t start_count = client->reply_count;
+
+    client->phase = PHASE_CLOSED;
+    for (unsigned index = 0; index < client->load->connections; index++)
+        send_request(client, index, 0);
+    do
+        turn(client);
+    while (client->turn_ns - start_ns < length_ns);
+    drain(client, NS_PER_S);
+    if (client->in_flight > 0)
+        trial_fail("the server left requests without an answer");
+    slice->count = client->reply_count - start_count;
+    slice->elapsed_ns = client->turn_ns - start_ns;
+    slice->cpu_ns = clock_ns(client->load->server_clock) - start_cpu_ns;
+}
+
 /* What was not answered in time counts with the age it has. */
-static void count_unanswered(struct client *client)
+static void count_unanswered(struct echo_client *client)
 {
     for (unsigned index = 0; index < client->load->connections; index++) {
         struct connection *connection = &client->connections[index];
@@ -214,14 +237,14 @@ static void count_unanswered(struct client *client)
     }
 }
 
-static uint64_t next_gap_ns(struct client *client, double mean_ns)
+static uint64_t next_gap_ns(struct echo_client *client, double mean_ns)
 {
     double share = (double)(random_next(&client->random) >> 11) / (double)(UINT64_C(1) << 53);
 
     return (uint64_t)(-log(1 - share) * mean_ns);
 }
 
-static void run_open(struct client *client)
+static void run_open(struct echo_client *client)
 {
     const struct echo_load *load = client->load;
     double mean_ns = (double)NS_PER_S / (client->figures->ops_per_s * load->open_share);
@@ -247,7 +270,7 @@ static void run_open(struct client *client)
 
 /* --- Set-up ---------------------------------------------------------------------------------- */
 
-static void open_connections(struct client *client)
+static void open_connections(struct echo_client *client)
 {
     int on = 1;
 
@@ -273,7 +296,7 @@ static void *map(size_t bytes)
     return memory;
 }
 
-static void open_buffers(struct client *client)
+static void open_buffers(struct echo_client *client)
 {
     struct io_uring_buf_reg registration = { .ring_entries = REPLY_BUFFERS };
 
@@ -289,19 +312,29 @@ static void open_buffers(struct client *client)
     io_uring_buf_ring_advance(client->buffer_ring, REPLY_BUFFERS);
 }
 
+struct echo_client *echo_client_open(const struct echo_load *load)
+{
+    struct echo_client *client = map(sizeof *client);
+
+    client->load = load;
+    client->random = load->seed;
+    client->connections = map(load->connections * sizeof *client->connections);
+    trial_check(ring_twin_open(&client->ring, 1024), "io_uring_setup");
+    open_buffers(client);
+    open_connections(client);
+    for (unsigned index = 0; index < load->connections; index++)
+        arm_recv(client, index);
+    return client;
+}
+
 void echo_load_run(const struct echo_load *load, struct echo_figures *figures)
 {
-    struct client client = { .load = load, .figures = figures, .random = load->seed };
+    struct echo_client *client = echo_client_open(load);
 
-    client.connections = map(load->connections * sizeof *client.connections);
-    trial_check(ring_twin_open(&client.ring, 1024), "io_uring_setup");
-    open_buffers(&client);
-    open_connections(&client);
-    for (unsigned index = 0; index < load->connections; index++)
-        arm_recv(&client, index);
-    run_closed(&client);
+    client->figures = figures;
+    run_closed(client);
     if (load->open_share > 0) {
-        drain(&client, NS_PER_S);
-        run_open(&client);
+        drain(client, NS_PER_S);
+        run_open(client);
     }
 }

@@ -198,7 +198,6 @@ static const struct contender stream[] = {
 
 static const struct contender watched[] = {
     { "weir", .echo = weir_echo, WEIR_ON_ALL_CPUS },
-    { "weir-unwatched", .echo = weir_unwatched_echo, WEIR_ON_ALL_CPUS },
     { .name = NULL },
 };
 
@@ -412,7 +411,7 @@ const struct bench benches[] = {
     { "echo-256", "echo of 64 B over 256 connections", &echo_family, echo, 256, 0 },
     { "echo-1000", "echo of 64 B over 1000 connections", &echo_family, echo, 1000, 0 },
     { "watched-32", "echo of 64 B over 32 connections, with and without stall detection",
-      &echo_family, watched, 32, 0 },
+      &watched_family, watched, 32, 0 },
     { "stream-1", "echo of 64 B by weir_stream over 1 connection", &echo_family, stream, 1, 0 },
     { "stream-32", "echo of 64 B by weir_stream over 32 connections", &echo_family, stream, 32, 0 },
     { "stream-256", "echo of 64 B by weir_stream over 256 connections", &echo_family, stream, 256,

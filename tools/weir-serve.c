@@ -19,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { HEAD_BYTES = 8192, LINE_BYTES = 4096, PIECE_BYTES = 1 << 20, CONNECTIONS = 16384 };
 enum { HEAD_S = 10, IDLE_S = 60, PIECE_S = 30, FAREWELL_S = 2, DRAIN_S = 10 };
@@ -339,18 +340,29 @@ static int stop_at_signal(void *listener)
     return which < 0 ? which : weir_listener_stop(listener, weir_in_seconds(DRAIN_S));
 }
 
+/* By a call that parks: standard error may be a pipe that is full. Who does not hear it misses no
+ * more than that. */
+static void say_where(struct weir_listener *listener)
+{
+    char address[128], text[160];
+    int length;
+
+    if (weir_listener_address(listener, 0, address, sizeof address) <= 0)
+        return;
+    length = snprintf(text, sizeof text, "weir-serve listens at %s\n", address);
+    (void)!weir_write_all(STDERR_FILENO, text, (size_t)length, NULL, weir_in_seconds(1));
+}
+
 static int serve(void *arg)
 {
     struct server *server = arg;
     struct weir_listener *listener;
     struct weir_scope *stopping;
-    char address[128];
     int error = weir_listener_open(&listener, server->address, &server->options);
 
     if (error < 0)
         return error;
-    if (weir_listener_address(listener, 0, address, sizeof address) > 0)
-        fprintf(stderr, "weir-serve listens at %s\n", address);
+    say_where(listener);
     error = weir_scope_create(&stopping, WEIR_SCOPE_COLLECT, NULL);
     if (error >= 0) {
         error = weir_spawn(stopping, stop_at_signal, listener, NULL);

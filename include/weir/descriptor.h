@@ -47,7 +47,8 @@ WEIR_API void weir_forget(int fd) WEIR_ANY_THREAD;
 
 /*
  * Waits until one of `events` (POLLIN, POLLOUT, ... of poll(2)) is true of the descriptor.
- * Returns the events that are; POLLERR, POLLHUP and POLLRDHUP count unasked.
+ * Returns the events that are, or were while it waited: what they told of may have been read since,
+ * and the kernel does not look again. POLLERR, POLLHUP and POLLRDHUP count unasked.
  * Errors: -EAGAIN, -ETIME none by then; -ECANCELED; -EBADF; -EBUSY in use on another loop.
  */
 WEIR_API WEIR_MUST_CHECK int weir_poll(int fd, short events, int64_t deadline_ns) WEIR_SUSPENDS;

@@ -76,8 +76,8 @@ WEIR_API struct weir_clause weir_clause_join(struct weir_task *task, int *result
  * result is the events that are, as weir_poll returns them, or -EBADF (also when weir_close ended
  * it), -EBUSY in use on another loop, -ENOBUFS no memory. No byte has moved: who wins reads or
  * writes without waiting (WEIR_NOW), and selects again after -EAGAIN, since another may have been
- * faster. A negative descriptor disables the clause. In tasks only: elsewhere select returns
- * -ENXIO.
+ * faster, or the kernel's word late: it may come when the very task has read what it is about. A
+ * negative descriptor disables the clause. In tasks only: elsewhere select returns -ENXIO.
  *
  * While channels are ready all the time, one in every sixteen selects of a loop looks at its
  * clauses on I/O; with WEIR_SELECT_PRIORITY each one does, at the price of a system call a clause.

@@ -28,12 +28,13 @@
 #include <weir/base.h>
 
 enum weir_stall_kind {
-    WEIR_STALL_BLOCKED,    /* asleep in a system call */
+    WEIR_STALL_BLOCKED,    /* asleep in a system call; or mostly, in many: then `call` is NULL */
     WEIR_STALL_LOCK,       /* asleep in futex(2): a lock, a condition, a join of a thread */
     WEIR_STALL_FAULT,      /* asleep in a page fault: a mapped file, swap, userfaultfd(2) */
     WEIR_STALL_HOG,        /* it runs, and does not park */
     WEIR_STALL_SUBMISSION, /* in weir's own io_uring_enter(2), which does not take what it has */
-    WEIR_STALL_QUEUE,      /* nobody holds the loop, but those who are ready wait too long */
+    WEIR_STALL_QUEUE,      /* nobody holds the loop, but those who are ready, or what came for
+                              it, wait too long */
     WEIR_STALL_STARVED,    /* its thread is ready, and had neither half a CPU nor the limit of it */
     WEIR_STALL_KIND_COUNT,
 };

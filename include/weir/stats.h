@@ -78,7 +78,7 @@ enum weir_counter {
     /* Stalls, see weir/stall.h. */
     WEIR_STALLS,            /* found */
     WEIR_STALL_NS,          /* how long they lasted, added as each ends */
-    WEIR_STALLS_UNREPORTED, /* within an interval of a report, or standard error was full */
+    WEIR_STALLS_UNREPORTED, /* within an interval of a report */
 
     /* What the queues of weir_queue_walk need beside the above. */
     WEIR_TASKS_MAX,         /* the most of each loop so far, added up */
@@ -97,6 +97,15 @@ enum weir_counter {
     WEIR_OPS_OVERDUE,
     WEIR_TASKS_GROWING, /* loops whose tasks only became more */
     WEIR_CHANS_DROPPING,
+
+    /* The most of each loop so far, added up. */
+    WEIR_SPAWNS_WAITING_MAX,
+    WEIR_RING_PREPARED_MAX,  /* entries that waited to be submitted */
+    WEIR_RING_COMPLETED_MAX, /* completions that waited to be reaped */
+
+    WEIR_RING_FLUSHES, /* one more entry was wanted than there are: the others were submitted */
+
+    WEIR_REPORT_LINES_DROPPED, /* of all reports of the process: standard error was full */
 
     WEIR_COUNTER_COUNT,
 };

@@ -2,12 +2,11 @@
 /* The one way weir stops a process: a line that says where, who and what, then abort(). */
 #include "base/assert.h"
 
-#include "base/exempt.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 const char *(*weir__die_task_name)(void);
 
@@ -30,8 +29,6 @@ void weir__die(const char *file, int line, const char *format, ...)
     if (bytes >= sizeof message)
         bytes = sizeof message - 1;
     message[bytes] = '\n';
-    weir__exempt_open(); /* for good */
-    if (write(STDERR_FILENO, message, bytes + 1) < 0)
-        abort();
+    weir__log_last(message, bytes + 1);
     abort();
 }

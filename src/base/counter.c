@@ -73,6 +73,11 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_OPS_OVERDUE] = "ops_overdue",
     [WEIR_TASKS_GROWING] = "tasks_growing",
     [WEIR_CHANS_DROPPING] = "chans_dropping",
+    [WEIR_SPAWNS_WAITING_MAX] = "spawns_waiting_max",
+    [WEIR_RING_PREPARED_MAX] = "ring_prepared_max",
+    [WEIR_RING_COMPLETED_MAX] = "ring_completed_max",
+    [WEIR_RING_FLUSHES] = "ring_flushes",
+    [WEIR_REPORT_LINES_DROPPED] = "report_lines_dropped",
 };
 
 const char *weir_counter_name(int counter)

@@ -11,7 +11,7 @@
 #include "fiber/overflow.h"
 
 #include "base/assert.h"
-#include "base/exempt.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -73,7 +73,6 @@ static void append_number(struct message *message, size_t number)
 static _Noreturn void die_of_overflow(const struct weir__overflow_report *report)
 {
     struct message message = { .length = 0 };
-    ssize_t ignored;
 
     append(&message, "weir: stack overflow: task \"");
     append(&message, report->task_name != NULL ? report->task_name : "(unnamed)");
@@ -81,9 +80,7 @@ static _Noreturn void die_of_overflow(const struct weir__overflow_report *report
     append_number(&message, report->bytes);
     append(&message, " bytes; spawn it with a larger stack_bytes, or keep large arrays off the "
                      "stack\n");
-    weir__exempt_open(); /* for good */
-    ignored = write(STDERR_FILENO, message.text, message.length);
-    (void)ignored;
+    weir__log_last(message.text, message.length);
     signal(SIGABRT, SIG_DFL);
     abort();
 }

@@ -3,13 +3,12 @@
 #include "base/assert.h"
 #include "base/budget.h"
 #include "base/error.h"
-#include "base/exempt.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "core/park.h"
 #include "sync/chan_users.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { ASYNC_LIMIT = 1024 }; /* weir_chan_options.async_limit */
@@ -259,14 +258,10 @@ static bool wake_one(struct weir_chan *chan, struct weir__list *waiters,
     weir__lock_release(&chan->lock);
     if (!waiter)
         return false;
-    if (told) {
-        weir__exempt_open();
-        fprintf(stderr,
-                "weir: channel \"%s\" was released for the last time while %s was parked "
-                "in %s; it was aborted, and the waiter gets -EPIPE\n",
-                chan->name, name, told);
-        weir__exempt_shut();
-    }
+    if (told)
+        weir__log_line("weir: channel \"%s\" was released for the last time while %s was parked "
+                       "in %s; it was aborted, and the waiter gets -EPIPE",
+                       chan->name, name, told);
     weir__wait_wake(waiter->wait);
     return true;
 }

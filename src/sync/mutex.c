@@ -3,7 +3,7 @@
 #include "sync/mutex.h"
 
 #include "base/assert.h"
-#include "base/exempt.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "core/park.h"
 
@@ -45,12 +45,9 @@ static void abandon(struct weir__task_end *end)
     struct weir__waiter *waiter;
     struct weir__wait *wake = NULL;
 
-    weir__exempt_open();
-    fprintf(stderr,
-            "weir: task \"%s\" ended while it held mutex \"%s\": who waits for it, or locks it, "
-            "gets -ENOTRECOVERABLE; unlock it on every way out of the task\n",
-            mutex->owner_task->name, mutex->name);
-    weir__exempt_shut();
+    weir__log_line("weir: task \"%s\" ended while it held mutex \"%s\": who waits for it, or locks "
+                   "it, gets -ENOTRECOVERABLE; unlock it on every way out of the task",
+                   mutex->owner_task->name, mutex->name);
     weir__lock_acquire(&mutex->lock);
     mutex->abandoned = true;
     mutex->owner = NULL;

@@ -40,6 +40,17 @@ weir__check_redo_aside:
         .cfi_endproc
         .size   weir__check_redo_aside, . - weir__check_redo_aside
 
+        .section .tbss, "awT", @nobits
+        .p2align 3
+        .globl  weir__check_back
+        .hidden weir__check_back
+        .type   weir__check_back, @tls_object
+weir__check_back:
+        .zero   8
+        .size   weir__check_back, . - weir__check_back
+
+        .section weir_exempt, "ax", @progbits
+
 /* The end of the handler itself: rt_sigreturn(2). */
         .p2align 4
         .globl  weir__check_restore

@@ -2,6 +2,7 @@
 /* Naming and reporting; see check_report.h. */
 #include "watch/check_report.h"
 
+#include "base/log.h"
 #include "base/thread.h"
 #include "unwind/object.h"
 #include "unwind/symbol.h"
@@ -15,7 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { AWAIT_LOOKS = 10000, AWAIT_PAUSE_NS = 1000000 };
+enum {
+    AWAIT_LOOKS = 10000,
+    AWAIT_PAUSE_NS = 1000000,
+    REFRESH_LOOKS = 1000,
+    REFRESH_PAUSE_NS = 100000,
+};
 
 /* --- Names ------------------------------------------------------------------------------------ */
 
@@ -76,20 +82,10 @@ static void append(struct weir__check_reporter *reporter, size_t *length, const 
         *length += (size_t)count < room ? (size_t)count : room - 1;
 }
 
-static void write_all(int fd, const char *text)
+static void tally(const struct weir__check_reporter *reporter, const char *line)
 {
-    size_t length = strlen(text);
-
-    while (length > 0) {
-        ssize_t count = write(fd, text, length);
-
-        if (count < 0 && errno != EINTR)
-            return;
-        if (count > 0) {
-            text += count;
-            length -= (size_t)count;
-        }
-    }
+    if (reporter->tally_fd >= 0 && write(reporter->tally_fd, line, strlen(line)) < 0)
+        weir__log_line("weir: WEIR_BLOCKING_TALLY: %s", strerror(errno));
 }
 
 static void append_head(struct weir__check_reporter *reporter, size_t *length,
@@ -157,10 +153,11 @@ static void report(struct weir__check_reporter *reporter, const struct weir__che
 
     if (reporter->on_call)
         reporter->on_call(reporter->context, &call);
-    if (!reporter->on_call || reporter->aborts)
-        write_all(STDERR_FILENO, reporter->text);
-    if (reporter->tally_fd >= 0)
-        write_all(reporter->tally_fd, "site\n");
+    if (reporter->aborts)
+        weir__log_last(reporter->text, strlen(reporter->text));
+    else if (!reporter->on_call)
+        weir__log_text(reporter->text);
+    tally(reporter, "site\n");
 }
 
 static void settle(struct weir__check_reporter *reporter, struct weir__check_site *site)
@@ -187,9 +184,21 @@ static void report_unnamed(struct weir__check_reporter *reporter)
     snprintf(reporter->text, sizeof reporter->text,
              "weir: blocking call: %lu more at places beyond the first %d, which were not named\n",
              count, WEIR__CHECK_SITES_MAX);
-    write_all(STDERR_FILENO, reporter->text);
-    if (reporter->tally_fd >= 0)
-        write_all(reporter->tally_fd, "unnamed\n");
+    weir__log_text(reporter->text);
+    tally(reporter, "unnamed\n");
+}
+
+/* dl_iterate_phdr takes a lock, and is not for signal handlers. */
+static void refresh(struct weir__check_reporter *reporter)
+{
+    /* acquire; pairs with the release below: what was loaded before is seen */
+    unsigned wanted = atomic_load_explicit(&reporter->refreshes_wanted, memory_order_acquire);
+
+    if (wanted == atomic_load_explicit(&reporter->refreshes_done, memory_order_relaxed))
+        return;
+    weir__object_refresh();
+    /* release; pairs with the acquire below */
+    atomic_store_explicit(&reporter->refreshes_done, wanted, memory_order_release);
 }
 
 static void *reporter_main(void *arg)
@@ -203,6 +212,7 @@ static void *reporter_main(void *arg)
         unsigned rings = atomic_load_explicit(&reporter->rings, memory_order_acquire);
         bool ending = atomic_load_explicit(&reporter->ending, memory_order_acquire);
 
+        refresh(reporter);
         while (next < WEIR__CHECK_SITES_MAX &&
                atomic_load_explicit(&reporter->sites->sites[next].state, memory_order_acquire))
             settle(reporter, &reporter->sites->sites[next++]);
@@ -236,6 +246,22 @@ void weir__check_reporter_file(struct weir__check_reporter *reporter, struct wei
 {
     atomic_store_explicit(&site->state, WEIR__CHECK_FILED, memory_order_release);
     ring(reporter);
+}
+
+void weir__check_reporter_refresh(struct weir__check_reporter *reporter)
+{
+    const struct timespec pause = { .tv_nsec = REFRESH_PAUSE_NS };
+    unsigned ours =
+        1 + atomic_fetch_add_explicit(&reporter->refreshes_wanted, 1, memory_order_release);
+
+    ring(reporter);
+    for (int look = 0; look < REFRESH_LOOKS; look++) {
+        unsigned done = atomic_load_explicit(&reporter->refreshes_done, memory_order_acquire);
+
+        if ((int)(done - ours) >= 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
 }
 
 bool weir__check_reporter_await(struct weir__check_site *site)

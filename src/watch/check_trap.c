@@ -67,7 +67,6 @@ extern const char __stop_weir_exempt[] __attribute__((visibility("hidden")));
 /* Where weir__check_redo_aside goes on. */
 extern __thread uint64_t weir__check_back
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
-__thread uint64_t weir__check_back __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned install_count;

@@ -76,6 +76,7 @@ static void add_tasks(struct rows *rows, const struct weir__loop *loop)
         .now = get(loop, WEIR_TASKS_NOW),
         .now_max = get(loop, WEIR_TASKS_MAX),
         .waiting = get(loop, WEIR_SPAWNS_WAITING_NOW),
+        .waiting_max = get(loop, WEIR_SPAWNS_WAITING_MAX),
         .waited_count = get(loop, WEIR_SPAWNS_WAITED),
         .wait_ns = get(loop, WEIR_SPAWN_WAIT_NS),
         .wait_max_ns = get(loop, WEIR_SPAWN_WAIT_MAX_NS),
@@ -102,16 +103,25 @@ static void add_buffers(struct rows *rows, const struct weir__loop *loop)
     add(rows, &row, "receive buffers", "loop");
 }
 
-/* Reaped empty before each entry to the kernel: how many there are is nothing to look at. */
-static void add_completions(struct rows *rows, const struct weir__loop *loop)
+/* Both are emptied in each turn: how many there are now is nothing to look at. Who finds no entry
+ * has the others submitted, and goes on. */
+static void add_ring(struct rows *rows, const struct weir__loop *loop)
 {
-    const struct weir_queue_stats row = {
+    const struct weir_queue_stats entries = {
+        .loop_index = (int)loop->index,
+        .limit = loop->ring.uring.sq.ring_entries,
+        .now_max = get(loop, WEIR_RING_PREPARED_MAX),
+        .waited_count = get(loop, WEIR_RING_FLUSHES),
+    };
+    const struct weir_queue_stats completions = {
         .loop_index = (int)loop->index,
         .limit = loop->ring.uring.cq.ring_entries,
+        .now_max = get(loop, WEIR_RING_COMPLETED_MAX),
         .refused_count = get(loop, WEIR_RING_OVERFLOWS),
     };
 
-    add(rows, &row, "completions", "loop");
+    add(rows, &entries, "submissions", "loop");
+    add(rows, &completions, "completions", "loop");
 }
 
 static void add_loop(struct rows *rows, struct weir__loop *loop)
@@ -127,7 +137,7 @@ static void add_loop(struct rows *rows, struct weir__loop *loop)
     add_tasks(rows, loop);
     add_credits(rows, loop, &loop->arrivals_credits, "remote spawns");
     add_buffers(rows, loop);
-    add_completions(rows, loop);
+    add_ring(rows, loop);
 }
 
 /* --- Of the runtime. -------------------------------------------------------------------------- */
@@ -135,7 +145,7 @@ static void add_loop(struct rows *rows, struct weir__loop *loop)
 static void add_memory(struct rows *rows, const struct weir__runtime *runtime)
 {
     struct weir__budget *memory = runtime->memory;
-    const struct weir_queue_stats row = {
+    struct weir_queue_stats row = {
         .loop_index = -1,
         .in_bytes = true,
         .limit = memory->limit,
@@ -145,6 +155,12 @@ static void add_memory(struct rows *rows, const struct weir__runtime *runtime)
         .refused_count = atomic_load_explicit(&memory->refused_count, memory_order_relaxed),
     };
 
+    weir__lock_acquire(&memory->lock);
+    row.waited_count = memory->waited_count;
+    row.wait_ns = memory->wait_ns;
+    row.wait_max_ns = memory->wait_max_ns;
+    row.expired_count = memory->expired_count;
+    weir__lock_release(&memory->lock);
     add(rows, &row, "memory", "runtime");
 }
 

@@ -50,7 +50,7 @@ void weir__sleeper_look(pid_t tid, struct weir__sleeper *sleeper)
     if (!read_file(tid, "schedstat", text, sleeper))
         return;
     sleeper->run_ns = strtoull(text, &at, 10);
-    strtoull(at, &at, 10); /* time ready without a CPU, told when it gets one */
+    sleeper->wait_ns = strtoull(at, &at, 10);
     sleeper->slices = strtoull(at, NULL, 10);
 }
 

@@ -14,11 +14,12 @@
 #include <sys/types.h>
 
 struct weir__sleeper {
-    char state;      /* R runs or is ready to, S and D sleep, T is stopped; 0: not known */
-    uint64_t run_ns; /* time on a CPU */
-    uint64_t slices; /* times that it got a CPU: who has as many as before slept all along */
-    bool in_call;    /* asleep in a system call: `number`, `args` */
-    bool in_fault;   /* asleep in a page fault */
+    char state;       /* R runs or is ready to, S and D sleep, T is stopped; 0: not known */
+    uint64_t run_ns;  /* time on a CPU */
+    uint64_t wait_ns; /* time ready without one; told when it gets one */
+    uint64_t slices;  /* times that it got a CPU: who has as many as before slept all along */
+    bool in_call;     /* asleep in a system call: `number`, `args` */
+    bool in_fault;    /* asleep in a page fault */
     long number;
     uint64_t args[6];
     uintptr_t sp, ip; /* of the call or the fault */

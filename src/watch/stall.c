@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/exempt.h"
-#include "base/kernel.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "unwind/object.h"
@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -109,13 +108,6 @@ static unsigned look(struct weir__stall *stall)
     return finding_count;
 }
 
-/* Standard error, unless it would make us wait. */
-static bool print(const char *text)
-{
-    return weir__kernel_poll(STDERR_FILENO, POLLOUT) > 0 &&
-           weir__kernel_write(STDERR_FILENO, text, strlen(text)) >= 0;
-}
-
 /* One report: of one loop, or of all. */
 static void report(struct weir__stall *stall, unsigned finding_count)
 {
@@ -132,7 +124,7 @@ static void report(struct weir__stall *stall, unsigned finding_count)
     stall->unreported = 0;
     if (options->on_stall)
         options->on_stall(options->stall_context, &findings[0].stall);
-    else if (!print(stall->text))
+    else if (!weir__log_text(stall->text))
         stall->unreported = findings[0].stall.unreported + 1;
     stall->reported_ns = weir__clock_now();
 }

@@ -55,13 +55,14 @@ struct weir__held {
     struct weir__stall_sign sign;
     int64_t still_since_ns;
     int64_t moving_since_ns; /* it has neither been still nor idle for long since */
+    int64_t turn_since_ns;   /* the turn goes on since then, at least; or the last stall ended */
     bool idle;
     int64_t suspected_ns;        /* 0: not yet */
     struct weir__sleeper before; /* how its thread was then */
     bool stalled;                /* counted */
     unsigned reports;
-    int64_t queue_since_ns;  /* the mark whose wait is a stall; 0: none */
-    int64_t queue_seen_ns;   /* the mark that was last seen waiting */
+    int64_t queue_since_ns;  /* the mark, or the turn, whose wait is a stall; 0: none */
+    int64_t queue_seen_ns;   /* the one that was last seen waiting */
     uint64_t queue_switches; /* when it was first seen */
     unsigned queue_reports;
 };
@@ -73,8 +74,10 @@ struct weir__finding {
     char task_name[WEIR_NAME_BYTES];
     char fd_name[WEIR__STALL_NAME_BYTES];
     char op[WEIR__STALL_NAME_BYTES];
-    int64_t watched_ns;  /* STARVED: so long its thread's time was watched */
-    int64_t run_ns;      /* and so much of it it had a CPU */
+    int64_t watched_ns;  /* STARVED, BLOCKED now and then: so long its thread's time was watched */
+    int64_t run_ns;      /* STARVED: and so much of it it had a CPU */
+    int64_t slept_ns;    /* BLOCKED now and then: and so much of it it slept; 0: it sleeps now */
+    bool is_turn;        /* QUEUE: who waits is not in the ready queue yet, as the turn goes on */
     uint64_t switches;   /* QUEUE: how many ran meanwhile */
     unsigned task_count; /* QUEUE: that the loop has */
     long number;         /* of the system call; -1: none */

@@ -142,24 +142,44 @@ static void examine_sleeper(const struct weir__held *held, const struct weir__sl
     finding->stall.sure_count = (unsigned)sure_count;
 }
 
+/*
+ * Who has used a limit's worth of CPU is a hog, however little of the time that is. The others
+ * waited for a CPU, or slept: what they waited is told once they have one, so only of those who
+ * have `answered` it is known.
+ */
+static void judge_runner(const struct weir__held *held, bool answered,
+                         struct weir__finding *finding)
+{
+    int64_t passed_ns = held->suspected_ns ? weir__clock_now() - held->suspected_ns : 0;
+    int64_t ran_ns, slept_ns;
+    struct weir__sleeper now;
+
+    weir__sleeper_look(held->probe.tid, &now);
+    ran_ns = (int64_t)(now.run_ns - held->before.run_ns);
+    slept_ns = answered ? passed_ns - ran_ns - (int64_t)(now.wait_ns - held->before.wait_ns) : 0;
+    finding->stall.kind = WEIR_STALL_HOG;
+    if (passed_ns < starved_least_ns || ran_ns >= passed_ns / 2 ||
+        ran_ns >= held->loop->runtime->options.stall_limit_ns)
+        return;
+    finding->watched_ns = passed_ns;
+    if (slept_ns > passed_ns / 2) {
+        finding->stall.kind = WEIR_STALL_BLOCKED;
+        finding->slept_ns = slept_ns;
+    } else {
+        finding->stall.kind = WEIR_STALL_STARVED;
+        finding->run_ns = ran_ns;
+    }
+}
+
 /* It runs, or is ready to. */
-static void examine_runner(struct weir__held *held, const struct weir__sleeper *sleeper,
-                           int64_t now_ns, struct weir__finding *finding)
+static void examine_runner(struct weir__held *held, struct weir__finding *finding)
 {
     struct weir__probe *probe = &held->probe;
     struct weir__stack_bounds unused;
-    int64_t ran_ns = (int64_t)(sleeper->run_ns - held->before.run_ns);
-    int64_t passed_ns = held->suspected_ns ? now_ns - held->suspected_ns : 0;
+    bool answered = weir__probe_ask(probe, patience_ns);
 
-    /* Who has used a limit's worth of CPU is a hog, however little of the time that is. */
-    finding->stall.kind = WEIR_STALL_HOG;
-    if (passed_ns >= starved_least_ns && ran_ns < passed_ns / 2 &&
-        ran_ns < held->loop->runtime->options.stall_limit_ns) {
-        finding->stall.kind = WEIR_STALL_STARVED;
-        finding->run_ns = ran_ns;
-        finding->watched_ns = passed_ns;
-    }
-    if (weir__probe_ask(probe, patience_ns)) {
+    judge_runner(held, answered, finding);
+    if (answered) {
         memcpy(finding->task_name, probe->task_name, sizeof finding->task_name);
         memcpy(finding->frames, probe->frames, probe->frame_count * sizeof probe->frames[0]);
         finding->stall.frame_count = (unsigned)probe->frame_count;
@@ -203,7 +223,7 @@ bool weir__stall_examine(struct weir__held *held, struct weir__finding *finding)
     if (before.state == 'T' || before.state == 't') /* so is everybody, and that is no stall */
         return false;
     if (runs)
-        examine_runner(held, &before, now_ns, finding);
+        examine_runner(held, finding);
     else
         examine_sleeper(held, &before, finding);
     name_descriptor(finding);

@@ -73,6 +73,13 @@ static void write_blocked(struct text *text, const struct weir__finding *finding
     bool is_known = weir__check_describe(finding->number, &call);
 
     add_holder(text, &finding->stall, "blocked", "has held it");
+    if (finding->slept_ns) {
+        add(text,
+            ", asleep now and then, for %lld of the last %lld ms in all; make these calls in one "
+            "weir_pool_run (weir-check names each)",
+            ms(finding->slept_ns), ms(finding->watched_ns));
+        return;
+    }
     add(text, ", asleep in ");
     add_call(text, finding);
     add(text, "; instead: %s", is_known ? call.remedy : "weir_pool_run around it");
@@ -121,10 +128,13 @@ static void write_queue(struct text *text, const struct weir__finding *finding)
     int64_t each_ns = finding->switches ? stall->held_ns / (int64_t)finding->switches : 0;
 
     add(text,
-        "loop %u is overloaded: a ready task has waited for its turn for %lld ms; nobody holds the "
-        "loop, %llu turns of others came first, %lld us each, and it has %u tasks; ",
-        stall->loop_index, ms(stall->held_ns), (unsigned long long)finding->switches,
-        (long long)each_ns / 1000, finding->task_count);
+        "loop %u is overloaded: %s for %lld ms; nobody holds the loop, %llu turns of others came "
+        "first, %lld us each, and it has %u tasks; ",
+        stall->loop_index,
+        finding->is_turn ? "what has come for it (I/O, timers, other loops) has waited"
+                         : "a ready task has waited for its turn",
+        ms(stall->held_ns), (unsigned long long)finding->switches, (long long)each_ns / 1000,
+        finding->task_count);
     if (each_ns >= ns_per_ms)
         add(text, "they run long between two parks: call weir_yield more often, or move "
                   "computation to weir_cpu_run");

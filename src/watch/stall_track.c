@@ -51,6 +51,7 @@ static void end_stall(struct weir__stall *stall, struct weir__held *held, int64_
             stall->unreported++;
         }
         held->moving_since_ns = now_ns;
+        held->turn_since_ns = now_ns;
     }
     held->stalled = false;
     held->reports = 0;
@@ -66,6 +67,7 @@ static void end_queue_stall(struct weir__stall *stall, struct weir__held *held, 
         stall->unreported++;
     }
     held->queue_since_ns = 0;
+    held->turn_since_ns = now_ns;
 }
 
 /* The limit, ten times the limit, and so on. */
@@ -89,21 +91,33 @@ __attribute__((no_sanitize("thread"))) static uint64_t count_switches(const stru
                       (moving->classed_count ? moving->classed_budget : moving->budget));
 }
 
-/* Those who are ready wait, though the loop gets on. */
-static void look_at_queue(struct weir__stall *stall, struct weir__held *held, int64_t now_ns)
+/* Since when somebody waits: the marked one of the ready queue, or what came from outside (I/O,
+ * timers, mail), which is looked for once a turn. */
+static int64_t waits_since(const struct weir__held *held)
 {
     const struct weir__loop *loop = held->loop;
     int64_t since_ns = atomic_load_explicit(&loop->delay.since_ns, memory_order_relaxed);
 
-    if (held->queue_since_ns && held->queue_since_ns != since_ns)
+    return since_ns && since_ns < held->turn_since_ns ? since_ns : held->turn_since_ns;
+}
+
+/* Somebody waits, though the loop gets on. */
+static void look_at_queue(struct weir__stall *stall, struct weir__held *held, int64_t now_ns)
+{
+    int64_t since_ns = waits_since(held);
+
+    if (held->queue_since_ns && held->queue_since_ns != since_ns) {
         end_queue_stall(stall, held, now_ns);
-    if (!since_ns || held->queue_since_ns)
+        since_ns = waits_since(held);
+    }
+    if (held->queue_since_ns)
         return;
     if (held->queue_seen_ns != since_ns) {
         held->queue_seen_ns = since_ns;
         held->queue_switches = count_switches(held);
     }
-    if (now_ns - since_ns < stall->limit_ns || now_ns - held->moving_since_ns < stall->limit_ns)
+    if (now_ns - since_ns < stall->limit_ns || now_ns - held->moving_since_ns < stall->limit_ns ||
+        count_switches(held) == held->queue_switches) /* one task holds the loop: told of as such */
         return;
     held->queue_since_ns = since_ns;
     held->queue_reports = 0;
@@ -116,6 +130,8 @@ void weir__stall_look_at(struct weir__stall *stall, struct weir__held *held, int
     bool was_idle = held->idle;
 
     held->idle = weir__stall_is_idle(held->loop);
+    if (held->idle || sign.turns != held->sign.turns)
+        held->turn_since_ns = now_ns;
     if (held->idle || was_idle || !is_same(&sign, &held->sign)) {
         end_stall(stall, held, now_ns);
         if (held->idle)
@@ -151,6 +167,7 @@ void weir__stall_find_queue(struct weir__held *held, int64_t now_ns, struct weir
     *finding = (struct weir__finding){
         .number = -1,
         .stall = { .kind = WEIR_STALL_QUEUE, .loop_index = held->loop->index, .call_fd = -1 },
+        .is_turn = held->queue_since_ns == held->turn_since_ns,
         .switches = count_switches(held) - held->queue_switches,
         .task_count = (unsigned)weir__counter_get(&held->loop->counters, WEIR_TASKS_NOW),
     };
@@ -166,6 +183,7 @@ void weir__stall_forgive(struct weir__stall *stall, int64_t now_ns)
 
         held->still_since_ns = now_ns;
         held->moving_since_ns = now_ns;
+        held->turn_since_ns = now_ns;
         held->suspected_ns = 0;
     }
 }
@@ -176,6 +194,7 @@ void weir__stall_begin(struct weir__held *held, struct weir__loop *loop)
 
     held->still_since_ns = now_ns;
     held->moving_since_ns = now_ns;
+    held->turn_since_ns = now_ns;
     held->loop = loop;
 }
 

@@ -2,6 +2,7 @@
 /* One snapshot of what all loops of a runtime have counted. Stops nobody. */
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/log.h"
 #include "core/loop.h"
 #include "io/io.h"
 #include "watch/watchdog.h"
@@ -64,6 +65,7 @@ int weir_stats_read(uint64_t *counters, size_t count)
     for (int id = 0; id < WEIR_COUNTER_COUNT; id++)
         sums[id] +=
             weir__counter_get(&current->runtime->watch->dog->counters, (enum weir_counter)id);
+    sums[WEIR_REPORT_LINES_DROPPED] = weir__log_dropped();
     count = count < WEIR_COUNTER_COUNT ? count : WEIR_COUNTER_COUNT;
     for (size_t id = 0; id < count; id++)
         counters[id] = sums[id];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a look found, deadlocks aside, in words; each state once. */
+#include "base/log.h"
 #include "base/memory.h"
 #include "watch/watchdog.h"
 
@@ -10,6 +11,7 @@ enum {
     MS_PER_S = 1000,
     TOLD_A_LOOK = 8, /* of each kind; others at the next */
     SAMPLES_MAX = 256,
+    LINE_BYTES = 4 * WEIR__SIGHTING_LINE_BYTES, /* longer than any text */
 };
 
 void weir__warn(struct weir__watchdog *dog, enum weir_warning_kind kind, const char *text)
@@ -21,12 +23,15 @@ void weir__warn(struct weir__watchdog *dog, enum weir_warning_kind kind, const c
     };
     const struct weir_warning warning = { .kind = kind, .text = text };
     const struct weir_options *options = &dog->runtime->options;
+    char line[LINE_BYTES];
 
     weir__counter_add(&dog->counters, counters[kind], 1);
-    if (options->on_warning)
+    if (options->on_warning) {
         options->on_warning(options->context, &warning);
-    else
-        fprintf(stderr, "%s\n", text);
+        return;
+    }
+    snprintf(line, sizeof line, "%s\n", text);
+    weir__log_text(line);
 }
 
 /* Whether this state of the task was told of; if not, it is from now on. */

@@ -3,12 +3,12 @@
 #include "watch/watchdog.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "pool/pool.h"
 #include "watch/outsiders.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 enum {
     NS_PER_MS = 1000000,
@@ -145,7 +145,7 @@ static void report(void *context, const struct weir_deadlock *deadlock)
     if (options->on_deadlock)
         options->on_deadlock(options->context, deadlock);
     else
-        fputs(deadlock->text, stderr);
+        weir__log_text(deadlock->text);
 }
 
 static bool is_good(const struct weir__survey *survey)

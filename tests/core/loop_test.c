@@ -229,6 +229,27 @@ static void test_only_sleepers_are_rung(void **state)
         assert_int_equal(test_run(flood, NULL, &variants[i]), 0);
 }
 
+/* --- The end of a loop. ----------------------------------------------------------------------- */
+
+void __real_weir__memory_free(void *block);
+void __wrap_weir__memory_free(void *block);
+
+/* A handler of a signal that came now would look at the loop's task. */
+void __wrap_weir__memory_free(void *block)
+{
+    const struct weir__loop *loop = weir__loop_current;
+
+    CHECK(!block || !loop || (void *)loop->current != block);
+    __real_weir__memory_free(block);
+}
+
+static void test_nobody_runs_who_is_freed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VARIANTS; i++)
+        assert_int_equal(test_run(end_at_once, NULL, &variants[i]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_threads_wake_tasks),
         cmocka_unit_test(test_no_sleep_is_too_short),
         cmocka_unit_test(test_only_sleepers_are_rung),
+        cmocka_unit_test(test_nobody_runs_who_is_freed),
     };
 
     return cmocka_run_group_tests_name("core/loop", tests, NULL, NULL);

@@ -137,6 +137,23 @@ HELPER long long counter(enum weir_counter id)
     return (long long)counters[id];
 }
 
+/* Of this loop: events that the kernel owes, and as many as it has rung; but for the read that an
+ * eventfd for a doorbell keeps in flight. */
+HELPER long long owed(void)
+{
+    weir__sched_settle();
+    return counter(WEIR_RING_SUBMITTED) - counter(WEIR_RING_COMPLETED) -
+           weir__loop_current->ring.doorbell_armed;
+}
+
+/* No op holds the descriptor. */
+HELPER void check_let_go(int fd)
+{
+    CHECK(op_on(fd) == NULL);
+    CHECK_EQUAL(weir__descriptor_begin_close(fd, 0), 0);
+    weir__descriptor_forget(fd);
+}
+
 /* A folder in TMPDIR (or /tmp), made the current one; left and removed by remove_folder. */
 HELPER int make_folder(void **state)
 {
@@ -183,6 +200,11 @@ HELPER void make_pair(int pair[2])
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     known(pair[0]);
     known(pair[1]);
+}
+
+HELPER void send_byte(int fd)
+{
+    CHECK_EQUAL(send(fd, "x", 1, MSG_NOSIGNAL), 1);
 }
 
 HELPER void make_pipe(int ends[2])

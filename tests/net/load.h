@@ -28,7 +28,7 @@ enum {
     LOAD_LATENCIES_MAX = 1 << 15,
     LOAD_ADMITTED = 'A',
     LOAD_REFUSED = 'R',
-    LOAD_DRAIN_S = 10,        /* when replies that do not come are given up */
+    LOAD_DRAIN_S = 60,        /* when replies that do not come are given up */
     LOAD_SPIN_NS = 50 * 1000, /* a request that is due so soon is waited for awake */
 };
 
@@ -36,6 +36,7 @@ struct load {
     struct sockaddr_in address;
     double rate; /* requests a second */
     double seconds;
+    unsigned connections; /* LOAD_CONNECTIONS at most */
 
     /* What came of it. */
     long sent;
@@ -88,7 +89,7 @@ static inline void load_open(struct load_run *run)
 
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     CHECK(run->epoll >= 0);
-    for (unsigned i = 0; i < LOAD_CONNECTIONS; i++) {
+    for (unsigned i = 0; i < run->load->connections; i++) {
         struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
 
         run->fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -182,10 +183,10 @@ static inline int load_go(void *arg)
         load_turn(&run, run.idle_count ? (int64_t)due_ns - now_ns : 1000000);
     }
     load->goodput = (double)load->admitted / load->seconds;
-    while (run.idle_count < LOAD_CONNECTIONS && load_now() < end_ns + LOAD_DRAIN_S * 1000000000LL)
+    while (run.idle_count < load->connections && load_now() < end_ns + LOAD_DRAIN_S * 1000000000LL)
         load_turn(&run, 10 * 1000000);
-    load->unanswered = LOAD_CONNECTIONS - (long)run.idle_count;
-    for (unsigned i = 0; i < LOAD_CONNECTIONS; i++)
+    load->unanswered = (long)load->connections - (long)run.idle_count;
+    for (unsigned i = 0; i < load->connections; i++)
         close(run.fds[i]);
     close(run.epoll);
     qsort(load->latencies_ns, load->latency_count, sizeof load->latencies_ns[0], load_compare);

@@ -106,6 +106,7 @@ static int sleep_ms(void *arg)
 static void test_timers_make_the_descriptor_readable(void **state)
 {
     struct foreign foreign;
+    int timeout_ms;
 
     (void)state;
     open_foreign(&foreign, NULL, 0);
@@ -113,7 +114,9 @@ static void test_timers_make_the_descriptor_readable(void **state)
     for (intptr_t i = 20; i > 0; i--) /* each earlier than those before it */
         spawn(&foreign, sleep_ms, (void *)(i % 7 * 3));
     assert_true(go_round(&foreign, PATIENCE_MS));
-    assert_in_range(weir_embed_timeout(foreign.embed), 0, 20);
+    timeout_ms = weir_embed_timeout(foreign.embed);
+    if (weir_scope_count(scope_of(&foreign)) > 0) /* else the turn took longer than they sleep */
+        assert_in_range(timeout_ms, 0, 20);
     drive(&foreign);
     /* An end each, a little more where a timer moves down its wheel, or ended too early. */
     assert_in_range(foreign.turns, 1, 60);
@@ -335,8 +338,9 @@ static void test_pools_and_other_loops_work_with_it(void **state)
 
         assert_int_equal(weir_spawn(scope_of(&foreign), use_all, (void *)&done, &place), 0);
     }
-    while (atomic_load(&done) < 9)
+    while (weir_scope_count(scope_of(&foreign)) > 0)
         go_round(&foreign, 10); /* what ends on other loops does not wake this one */
+    assert_int_equal(done, 9);
     close_foreign(&foreign, 0);
 }
 

@@ -95,11 +95,11 @@ run 2 "$check" --what
 said '^usage: '
 echo "ok others"
 
-# --- weir's own file server under clients: silent, but for the line that says where it is. --------
+# --- weir's own file server under clients: silent. ------------------------------------------------
 
 need curl
 random_file body 3
-start_tool weir-check --allow fprintf "$WEIR_BUILD_DIR/weir-serve" --listen 127.0.0.1:0 "$work"
+start_tool weir-check "$WEIR_BUILD_DIR/weir-serve" --listen 127.0.0.1:0 "$work"
 for _ in 1 2 3; do
     timeout 60 curl -s "http://127.0.0.1:$port/body" >"$work/copy"
     same "$work/body" "$work/copy"

@@ -76,7 +76,7 @@ static int all_body(void *arg)
 {
     static const char *const of_loops[] = {
         "disk reads",    "disk writes",     "zero-copy sends", "tasks",
-        "remote spawns", "receive buffers", "completions",
+        "remote spawns", "receive buffers", "submissions",     "completions",
     };
     static const char *const of_runtime[] = { "memory", "stacks", "registered buffers" };
     static const char *const pools[] = { "pool", "cpu", "resolver" };
@@ -132,6 +132,7 @@ static int tasks_body(void *arg)
     queue = find("tasks", "loop", 0);
     check_full(&queue, 2);
     CHECK(queue.wait_max_ns >= WAIT_NS);
+    CHECK_EQUAL(queue.waiting_max, 1);
     CHECK_EQUAL(weir_chan_close(gate, 0), 0);
     CHECK_EQUAL(weir_yield(), 0);
     CHECK_EQUAL(weir_chan_release(gate), 0);
@@ -160,6 +161,30 @@ static int spawns_body(void *arg)
     CHECK_EQUAL(weir_chan_close(gate, 0), 0);
     CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
     CHECK_EQUAL(weir_chan_release(gate), 0);
+    return 0;
+}
+
+/* One entry more than there are, and all complete together. */
+static int ring_body(void *arg)
+{
+    unsigned entries = ((const struct weir_options *)arg)->ring_entries;
+    struct weir_queue_stats queue = find("submissions", "loop", 0);
+    uint64_t flushes = queue.waited_count;
+
+    CHECK_EQUAL(queue.limit, entries);
+    for (unsigned i = 0; i < entries + 1; i++) {
+        struct io_uring_sqe *sqe = weir__ring_sqe(&weir__loop_current->ring);
+
+        io_uring_prep_nop(sqe);
+        weir__ring_complete_to(sqe, NULL);
+    }
+    queue = find("submissions", "loop", 0);
+    CHECK_EQUAL(queue.now_max, entries);
+    CHECK_EQUAL(queue.waited_count, flushes + 1);
+    queue = find("completions", "loop", 0);
+    CHECK(queue.now_max >= entries);
+    CHECK(queue.now_max <= queue.limit);
+    CHECK_EQUAL(queue.refused_count, 0);
     return 0;
 }
 
@@ -212,6 +237,14 @@ static int memory_body(void *arg)
     CHECK_EQUAL(queue.now_max, queue.now);
     CHECK_EQUAL(queue.refused_count, 1);
     CHECK_EQUAL(find("stacks", "runtime", -1).refused_count, 1);
+    options.wait_ns = WAIT_NS;
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), recv_until_closed, big, &options), -ETIME);
+    queue = find("memory", "runtime", -1);
+    CHECK_EQUAL(queue.waiting, 0);
+    CHECK_EQUAL(queue.waited_count, 1);
+    CHECK_EQUAL(queue.expired_count, 1);
+    CHECK(queue.wait_ns >= WAIT_NS);
+    CHECK_EQUAL(queue.wait_max_ns, queue.wait_ns);
     CHECK_EQUAL(weir_chan_release(big), 0);
     return 0;
 }
@@ -352,6 +385,7 @@ static void test_each_queue_is_filled(void **state)
     run(spawns_body,
         (struct weir_options){ .loop_count = 2, .tasks_per_loop = 1, .remote_spawns = 1 });
     run(submissions_body, (struct weir_options){ .loop_count = 1, .submission_limit = 3 });
+    run(ring_body, (struct weir_options){ .loop_count = 1, .ring_entries = 16 });
     run(memory_body, (struct weir_options){ .loop_count = 1, .memory_limit_bytes = 4 << 20 });
     run(stacks_body, (struct weir_options){ .loop_count = 1, .stack_total_bytes = 8 * 65536 });
     run(jobs_body, (struct weir_options){ .loop_count = 1,

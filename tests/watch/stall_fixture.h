@@ -22,9 +22,10 @@ enum { CAUGHT_TEXT_BYTES = 8192 };
 /* The latest report; the other fields are there when `count` says so. */
 static struct caught {
     atomic_long count;
-    atomic_long all_count; /* of reports that all loops are held */
-    int wanted;            /* kind; -1: any */
-    bool needs_frames;     /* others are not caught: a thread without a CPU answers no probe */
+    atomic_long all_count;  /* of reports that all loops are held */
+    int wanted;             /* kind; -1: any */
+    bool needs_frames;      /* others are not caught: a thread without a CPU answers no probe */
+    const char *needs_text; /* others are not caught; NULL: any */
     struct weir_stall stall;
     char task_name[64];
     char next_task_name[64];
@@ -38,7 +39,8 @@ static void catch_stall(void *context, const struct weir_stall *stall)
 
     (void)context;
     if ((caught.wanted >= 0 && (int)stall->kind != caught.wanted) ||
-        (caught.needs_frames && stall->frame_count == 0))
+        (caught.needs_frames && stall->frame_count == 0) ||
+        (caught.needs_text && !strstr(stall->text, caught.needs_text)))
         return;
     pthread_mutex_lock(&mutex);
     caught.stall = *stall;
