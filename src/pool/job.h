@@ -45,6 +45,7 @@ struct weir__job {
     bool gathered;   /* home loop: in its batch still */
     int64_t deadline_ns;
     struct weir__mail mail; /* to the task's loop, at the end */
+    atomic_bool over;       /* its result is on its way: the pool may be gone */
     /* Under the pool's mutex. */
     enum weir__job_state state;
     bool abandoned;

@@ -58,6 +58,8 @@ static enum leaving try_to_leave(struct weir__job *job, int reason)
     enum weir_priority priority = job->priority;
     enum leaving leaving = STAYED;
 
+    if (atomic_load_explicit(&job->over, memory_order_relaxed)) /* see finish */
+        return STAYED;
     weir__exempt_lock(&pool->mutex);
     if (job->gathered) {
         weir__pool_batch_remove(weir__loop_current, job);
@@ -111,6 +113,10 @@ static void describe(const void *object, char *text, size_t bytes)
     const struct weir__job *job = object;
     bool running;
 
+    if (atomic_load_explicit(&job->over, memory_order_relaxed)) { /* see finish */
+        snprintf(text, bytes, "%s%sended", job->name ? job->name : "", job->name ? ", " : "");
+        return;
+    }
     weir__exempt_lock(&job->pool->mutex);
     running = job->state != WEIR__JOB_QUEUED;
     pthread_mutex_unlock(&job->pool->mutex);

@@ -346,6 +346,8 @@ static void finish(struct weir__pool_thread *self, struct weir__job *job, int64_
 
     weir__list_unlink(&self->link);
     job->state = WEIR__JOB_DONE;
+    /* relaxed: whoever still finds false takes the mutex */
+    atomic_store_explicit(&job->over, true, memory_order_relaxed);
     pool->stats.threads_busy--;
     pool->stats.abandoned_now -= job->abandoned;
     weir__job_queue_end(&pool->jobs, job);
