@@ -185,7 +185,7 @@ static __attribute__((noinline)) void renew_classed(struct weir__loop *loop)
 static inline void begin_turn(struct weir__loop *loop)
 {
     weir__counter_add(&loop->counters, WEIR_TURNS, 1);
-    if (WEIR_UNLIKELY(loop->classed_count || loop->budget_cut))
+    if (WEIR_UNLIKELY(loop->classed_count | (unsigned)loop->budget_cut))
         renew_classed(loop);
     else
         renew(loop, loop->budget);

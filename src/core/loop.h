@@ -141,6 +141,7 @@ struct weir__runtime {
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
     struct weir__budget *memory; /* for tasks and buffers */
+    bool accounts_for_channels;  /* memory has a bound, or channels' users are to be noted */
     pthread_mutex_t pools_mutex;
     struct weir__list pools;    /* weir_pool.link, under the mutex */
     struct weir_pool *pool;     /* for what blocks */

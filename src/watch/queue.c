@@ -246,7 +246,6 @@ static void add_chan(struct weir_chan *chan, const struct weir_chan_stats *stats
         .waiting = stats->waiting_senders,
         .waited_count = stats->parked_senders_total,
         .wait_ns = stats->parked_senders_ns,
-        .wait_max_ns = stats->parked_senders_max_ns,
         .refused_count = stats->refused_total,
         .expired_count = stats->expired_total,
         .dropped_count = stats->dropped_total,
