@@ -319,6 +319,7 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
     weir__list_init(&loop->tasks);
     weir__list_init(&loop->settling);
     weir__list_init(&loop->asyncs);
+    weir__list_init(&loop->pool_batch);
     weir__mailbox_init(&loop->mailbox);
     weir__wheel_init(&loop->wheel, loop->now_ns);
     weir__random_seed(&loop->random);
