@@ -3,8 +3,10 @@
  * The trials of jobs, and the bare limit: two threads that hand each other a word by futex.
  *
  * Policy: as for the file benches: weir's loop is bound to the server's CPU, a pool and the thread
- * in front of it may use every CPU, nobody spins. A job computes for a number of steps that was
- * measured once, so it takes longer when its thread has to share a CPU.
+ * in front of it may use every CPU. Nobody spins but those that are named so: each of their
+ * threads, the loop's too, looks for up to 30 us before it sleeps, which is weir's default. A job
+ * computes for a number of steps that was measured once, so it takes longer when its thread has to
+ * share a CPU.
  */
 #include "jobs.h"
 
@@ -88,6 +90,7 @@ static void jobs_run(const struct trial *trial, struct outcome *outcome)
     job.kind = trial->bench->size > 0 ? JOBS_CLOSED : JOBS_OPEN;
     job.depth = trial->bench->size;
     job.threads = trial->threads;
+    job.spin_ns = trial->contender->spin ? JOBS_SPIN_NS : 0;
     job.work_ns = (uint64_t)trial->bench->kind;
     job.random = UINT64_C(0x9E3779B97F4A7C15) + trial->round;
     job.meter.warm_ns = 30 * NS_PER_MS;
@@ -164,8 +167,9 @@ void raw_jobs(struct jobs_job *job)
 
 const struct family jobs_family = {
     .policy = "jobs that compute; weir's loop is bound to one CPU, the pools and the thread in "
-              "front of them use all; nobody spins; pool-tail: 100 us each, at 70 % of all CPUs, "
-              "from when a job was due until its result is back",
+              "front of them use all; -spin: each thread may spin 30 us before it sleeps; "
+              "pool-tail: 100 us each, at 70 % of all CPUs, from when a job was due until its "
+              "result is back",
     .prepare = jobs_prepare,
     .run = jobs_run,
     .rounds = 3,

@@ -15,7 +15,11 @@
 
 #include "bench.h"
 
-enum { JOBS_DEPTH = 64, JOBS_OPEN_MAX = 8192 };
+enum {
+    JOBS_DEPTH = 64,
+    JOBS_OPEN_MAX = 8192,
+    JOBS_SPIN_NS = 30000, /* weir's default */
+};
 
 enum jobs_kind { JOBS_CLOSED, JOBS_OPEN };
 
@@ -24,6 +28,7 @@ struct jobs_job {
     struct meter meter;
     unsigned depth;
     unsigned threads;   /* of the contender's pool */
+    uint64_t spin_ns;   /* before a thread sleeps; 0: it sleeps at once */
     uint64_t work_ns;   /* that a job computes */
     uint64_t gap_ns;    /* open: between two jobs, on the average */
     uint64_t due_count; /* open: jobs to come in all */

@@ -89,6 +89,9 @@ static const struct contender jobs[] = {
     { "threads-best", .jobs = threads_jobs, .threads = THREADS_BEST },
     { "libuv", .jobs = uv_peer_jobs, .threads = THREADS_DEFAULT, .why_not = uv_peer_why_not },
     { "libuv-best", .jobs = uv_peer_jobs, .threads = THREADS_BEST, .why_not = uv_peer_why_not },
+    { "weir-spin", .jobs = weir_jobs, WEIR_ON_ALL_CPUS, .spin = true },
+    { "threads-spin", .jobs = threads_jobs, .threads = THREADS_DEFAULT, .spin = true },
+    { "threads-spin-best", .jobs = threads_jobs, .threads = THREADS_BEST, .spin = true },
     { .name = NULL },
 };
 

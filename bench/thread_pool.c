@@ -4,13 +4,16 @@
  * request into the queue of done ones, which the loop takes whole.
  *
  * Each side signals only when the other sleeps, and once; both queues are linked through
- * the requests.
+ * the requests. Who may spin looks at the queue for a while, without the lock, before it sleeps.
  */
 #include "thread_pool.h"
 
 #include "bench.h"
+#include "measure.h"
 
 #include <pthread.h>
+
+enum { SPIN_CHECK = 16 };
 
 struct pool {
     const struct pool_work *work;
@@ -23,6 +26,27 @@ struct pool {
     bool closing;
 };
 
+/* With the lock held, which is free meanwhile; not beyond latest_ns, unless that is 0. */
+static void spin(struct pool *pool, struct pool_request **queue, uint64_t latest_ns)
+{
+    uint64_t until_ns;
+
+    if (pool->work->spin_ns == 0 || *queue != NULL || pool->closing)
+        return;
+    pthread_mutex_unlock(&pool->lock);
+    until_ns = now_ns() + pool->work->spin_ns;
+    if (latest_ns != 0 && latest_ns < until_ns)
+        until_ns = latest_ns;
+    do {
+        for (int look = 0; look < SPIN_CHECK && until_ns != 0; look++) {
+            if (__atomic_load_n(queue, __ATOMIC_RELAXED) != NULL)
+                until_ns = 0;
+            CPU_RELAX();
+        }
+    } while (now_ns() < until_ns);
+    pthread_mutex_lock(&pool->lock);
+}
+
 static void *worker(void *argument)
 {
     struct pool *pool = argument;
@@ -30,6 +54,7 @@ static void *worker(void *argument)
 
     pthread_mutex_lock(&pool->lock);
     for (;;) {
+        spin(pool, &pool->queue_head, 0);
         while (pool->queue_head == NULL && !pool->closing) {
             pool->idle_workers++;
             pthread_cond_wait(&pool->wanted, &pool->lock);
@@ -83,6 +108,7 @@ static struct pool_request *take_done(struct pool *pool, uint64_t until_ns)
     int error = 0;
 
     pthread_mutex_lock(&pool->lock);
+    spin(pool, &pool->done, until_ns);
     while (pool->done == NULL && error == 0) {
         pool->loop_sleeps = true;
         if (until_ns == 0)

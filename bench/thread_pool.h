@@ -18,6 +18,7 @@ struct pool_request {
 
 struct pool_work {
     void *job;
+    uint64_t spin_ns; /* before a thread sleeps; 0: it sleeps at once */
     /* On a worker: the blocking calls. */
     void (*operate)(void *job, struct pool_request *request);
     /* On the loop: takes the result; true: the request goes through the pool once more. */

@@ -58,10 +58,7 @@ static struct pool_request *arrive(void *argument, uint64_t *until_ns)
 
 void threads_jobs(struct jobs_job *job)
 {
-    struct pool_work closed = { .job = job, .operate = operate, .finish = finish_closed };
-    struct pool_work open = {
-        .job = job, .operate = operate, .finish = finish_open, .arrive = arrive
-    };
+    struct pool_work work = { .job = job, .spin_ns = job->spin_ns, .operate = operate };
     struct request *requests = calloc(JOBS_OPEN_MAX, sizeof *requests);
     unsigned count = job->kind == JOBS_OPEN ? JOBS_OPEN_MAX : job->depth;
     struct pool_request *list = NULL;
@@ -75,9 +72,12 @@ void threads_jobs(struct jobs_job *job)
     if (job->kind == JOBS_OPEN) {
         free_requests = list;
         next_due_ns = jobs_next_due(job);
-        thread_pool_run(&open, job->threads, NULL);
+        work.finish = finish_open;
+        work.arrive = arrive;
+        thread_pool_run(&work, job->threads, NULL);
     } else {
-        thread_pool_run(&closed, job->threads, list);
+        work.finish = finish_closed;
+        thread_pool_run(&work, job->threads, list);
     }
     free(requests);
 }

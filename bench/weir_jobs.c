@@ -82,5 +82,7 @@ void weir_jobs(struct jobs_job *job)
 {
     struct weir_options options = weir_peer_options();
 
+    if (job->spin_ns > 0)
+        options.spin_max_ns = (int64_t)job->spin_ns;
     weir_peer_run(run_jobs, job, &options);
 }

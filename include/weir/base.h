@@ -60,9 +60,13 @@ enum weir_when_full {
 };
 
 /*
- * Who goes first where many wait: among the ready, for a thread of a pool, for the right to submit.
- * Each class gets its share (weir_options.share_latency and those after it), so that none waits for
- * ever; one that does not use its own leaves it to the others. Children, calls and jobs inherit it.
+ * Who goes first where many wait: among the ready, for room for one more task, for a thread of a
+ * pool, for the right to submit. Each class gets its share (weir_options.share_latency and those
+ * after it), so that none waits for ever; one that does not use its own leaves it to the others.
+ * Children, calls and jobs inherit it.
+ *
+ * A channel is one line, whoever waits there, and so are a port, the places of a scope and the
+ * connections of a listener: what is more urgent gets one of its own.
  */
 enum weir_priority {
     WEIR_PRIORITY_NORMAL = 0,

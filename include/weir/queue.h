@@ -11,7 +11,8 @@
  *                    waits for the right to one more; "tasks"; "remote spawns" on their way in;
  *                    "receive buffers"; "submissions" prepared for the ring, and its
  *                    "completions"
- *   of the runtime   "memory" for tasks and buffers; "stacks"; "registered buffers"
+ *   of the runtime   "memory" for tasks and buffers (channels are counted under a bound only);
+ *                    "stacks"; "registered buffers"
  *   of pools         "jobs" queued; the owner is the pool's name; "answers" kept by the resolver
  *   of the process   channels that have a name; connections of listeners; handlers of ports; other
  *                    bounded helpers that have a name

@@ -69,7 +69,8 @@ struct weir_options {
     /* Loops: one per CPU that affinity and cgroup quota allow, unless loop_count says otherwise. */
     unsigned loop_count;       /* at most 256 */
     unsigned ring_entries;     /* submission entries per ring, a power of two; 0: 256 */
-    int64_t spin_max_ns;       /* spin before sleep, adaptively, up to this; 0: 30 us; < 0: never */
+    int64_t spin_max_ns;       /* spin before sleep, adaptively, up to this, a thread of a pool
+                                * without work, too; 0: 30 us; < 0: never */
     unsigned without_features; /* weir_feature bits to do without */
     bool pin_loops;            /* one CPU per loop; only the first runtime of a process pins */
     bool no_overflow_handler;  /* no SIGSEGV handler: a stack overflow is a plain crash */

@@ -103,6 +103,9 @@ enum weir_counter {
     WEIR_RING_PREPARED_MAX,  /* entries that waited to be submitted */
     WEIR_RING_COMPLETED_MAX, /* completions that waited to be reaped */
 
+    WEIR_BUFFERS_NOW_MAX, /* registered regions: the most so far */
+    WEIR_BUFFERS_REFUSED, /* one more than there may be */
+
     WEIR_RING_FLUSHES, /* one more entry was wanted than there are: the others were submitted */
 
     WEIR_REPORT_LINES_DROPPED, /* of all reports of the process: standard error was full */
@@ -136,9 +139,9 @@ WEIR_BEGIN
  * part of the time between park and deadline (it had last looked at its timers before the middle of
  * it, and did not sleep since), WEIR_PHASE_READY_QUEUE: the loop came too late to everything.
  *
- * Passed already when the call began: WEIR_PHASE_READY_QUEUE if the task was ready by then and had
- * not got its turn; else what its wait before this call was for; WEIR_PHASE_NONE if the deadline
- * had passed before that wait, too.
+ * Passed already when the call began: WEIR_PHASE_READY_QUEUE if the task was ready by then, and had
+ * not got its turn or was itself what kept the loop busy; else what its wait before this call was
+ * for; WEIR_PHASE_NONE if the deadline had passed before that wait, too.
  *
  * Times are those of the loop's reading of the clock, once a turn. WEIR_PHASE_NONE without such a
  * call, and on a plain thread.

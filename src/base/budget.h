@@ -40,6 +40,11 @@ struct weir__budget {
 /* For one holder; NULL without memory. A limit of 0 is none. */
 struct weir__budget *weir__budget_create(size_t limit, void (*notify)(struct weir__budget *budget));
 
+static inline bool weir__budget_is_bounded(const struct weir__budget *budget)
+{
+    return budget->limit != SIZE_MAX;
+}
+
 /* One more holder; one less, who has given all back: the last one frees it. */
 void weir__budget_hold(struct weir__budget *budget);
 void weir__budget_leave(struct weir__budget *budget);

@@ -76,6 +76,8 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_SPAWNS_WAITING_MAX] = "spawns_waiting_max",
     [WEIR_RING_PREPARED_MAX] = "ring_prepared_max",
     [WEIR_RING_COMPLETED_MAX] = "ring_completed_max",
+    [WEIR_BUFFERS_NOW_MAX] = "buffers_now_max",
+    [WEIR_BUFFERS_REFUSED] = "buffers_refused",
     [WEIR_RING_FLUSHES] = "ring_flushes",
     [WEIR_REPORT_LINES_DROPPED] = "report_lines_dropped",
 };

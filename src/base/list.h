@@ -38,10 +38,16 @@ static inline void weir__list_append(struct weir__list *head, struct weir__list 
     head->prev = node;
 }
 
-static inline void weir__list_unlink(struct weir__list *node)
+/* Takes `node` off for good: nobody asks it any more. */
+static inline void weir__list_remove(struct weir__list *node)
 {
     node->prev->next = node->next;
     node->next->prev = node->prev;
+}
+
+static inline void weir__list_unlink(struct weir__list *node)
+{
+    weir__list_remove(node);
     weir__list_init(node);
 }
 

@@ -185,7 +185,7 @@ static __attribute__((noinline)) void renew_classed(struct weir__loop *loop)
 static inline void begin_turn(struct weir__loop *loop)
 {
     weir__counter_add(&loop->counters, WEIR_TURNS, 1);
-    if (WEIR_UNLIKELY(loop->classed_count || loop->budget_cut))
+    if (WEIR_UNLIKELY(loop->classed_count | (unsigned)loop->budget_cut))
         renew_classed(loop);
     else
         renew(loop, loop->budget);
@@ -319,6 +319,7 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
     weir__list_init(&loop->tasks);
     weir__list_init(&loop->settling);
     weir__list_init(&loop->asyncs);
+    weir__list_init(&loop->pool_batch);
     weir__mailbox_init(&loop->mailbox);
     weir__wheel_init(&loop->wheel, loop->now_ns);
     weir__random_seed(&loop->random);

@@ -106,6 +106,13 @@ struct weir__loop {
     /* Jobs of tasks of this loop that pools have; pool/watch.h. */
     unsigned pool_job_count;
     struct weir__timer pool_watch;
+    atomic_bool pool_watch_asked; /* the mail that asks for a look is on its way; any thread */
+    struct weir__mail pool_watch_mail;
+    /* Those that this turn hands over; pool/batch.h. */
+    struct weir__list pool_batch; /* weir__job.link */
+    unsigned pool_batch_count;
+    bool pool_batch_posted; /* the mail that ends the batch with the turn is on its way */
+    struct weir__mail pool_batch_mail;
 
     struct weir__list settling; /* tests: woken when nothing else is ready */
     struct weir__ring ring;
@@ -134,6 +141,7 @@ struct weir__runtime {
         place_next; /* where the last search for the fewest tasks began; any loop, relaxed */
     struct weir_options options;
     struct weir__budget *memory; /* for tasks and buffers */
+    bool accounts_for_channels;  /* memory has a bound, or channels' users are to be noted */
     pthread_mutex_t pools_mutex;
     struct weir__list pools;    /* weir_pool.link, under the mutex */
     struct weir_pool *pool;     /* for what blocks */

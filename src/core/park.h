@@ -152,11 +152,9 @@ static inline void weir__wait_settle(struct weir__wait *wake)
  */
 static inline bool weir__waiter_claim(struct weir__waiter *waiter)
 {
-    struct weir__list *link = &waiter->link;
     struct weir__wait *wait = waiter->wait;
 
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
+    weir__list_remove(&waiter->link);
     if (WEIR_LIKELY(waiter->alone && wait->loop == weir__loop_current && wait->loop)) {
         if (weir__wait_is_open(wait)) {
             weir__point_pass(WEIR__POINT_CLAIM, wait);
@@ -167,7 +165,8 @@ static inline bool weir__waiter_claim(struct weir__waiter *waiter)
     } else if (weir__wait_claim(wait, waiter->index)) {
         return true;
     }
-    weir__list_init(link); /* its owner will ask whether it is queued; a winner's does not */
+    /* Its owner will ask whether it is queued; a winner's does not. */
+    weir__list_init(&waiter->link);
     return false;
 }
 

@@ -189,8 +189,6 @@ static void read_gauge(struct weir__gauge *gauge, struct weir_queue_stats *queue
 
 void weir__scope_show_places(struct weir_scope *scope)
 {
-    if (!scope->limit || !scope->named)
-        return;
     scope->gauge.read = read_gauge;
     weir__gauge_add(&scope->gauge);
 }

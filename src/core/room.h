@@ -47,7 +47,7 @@ bool weir__room_is_for_arrival(const struct weir__loop *loop, enum weir_priority
 /* Home loop: a stack is free again. */
 static inline void weir__room_came(struct weir__loop *loop)
 {
-    if (WEIR_UNLIKELY(loop->memory_waiting > 0))
+    if (loop->memory_waiting > 0)
         weir__room_notify(loop->runtime->memory);
 }
 

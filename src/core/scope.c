@@ -48,11 +48,9 @@ static void set_loose(struct weir_scope *scope)
     weir__lock_release(&scope->runtime->loose_lock);
 }
 
-/* The calling task's cancel will reach the scope. */
-static void belong_to_caller(struct weir_scope *scope)
+/* The calling task: its cancel will reach the scope. */
+static void belong_to(struct weir_scope *scope, struct weir_task *task)
 {
-    struct weir_task *task = weir__loop_current->current;
-
     atomic_store_explicit(&scope->owner, task, memory_order_relaxed);
     weir__task_prepare_ends(task);
     weir__lock_acquire(&task->lock);
@@ -64,6 +62,7 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
                       const struct weir_scope_options *options)
 {
     static const struct weir_scope_options defaults;
+    struct weir__loop *loop = weir__loop_current;
     struct weir_scope *made;
     int error;
 
@@ -75,20 +74,24 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     error = check_options(options);
     if (error < 0)
         return error;
-    made = weir__memory_zalloc(weir__loop_current ? weir__loop_current->heap : NULL, sizeof *made);
+    made = weir__memory_alloc(loop ? loop->heap : NULL, sizeof *made);
     if (!made)
         return -ENOMEM;
-    made->runtime = weir__loop_current ? weir__loop_current->runtime : NULL;
-    made->kind = kind;
-    made->on_failure = options->on_failure;
-    made->context = options->context;
-    made->limit = options->limit;
-    made->created_at = __builtin_return_address(0);
-    made->gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
-                  (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u);
-    made->deadline_ns = WEIR_FOREVER;
-    made->named = options->name != NULL;
-    strcpy(made->name, options->name ? options->name : "scope");
+    *made = (struct weir_scope){
+        .runtime = loop ? loop->runtime : NULL,
+        .kind = kind,
+        .on_failure = options->on_failure,
+        .context = options->context,
+        .limit = options->limit,
+        .created_at = __builtin_return_address(0),
+        .gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
+                 (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u),
+        .deadline_ns = WEIR_FOREVER,
+        .named = options->name != NULL,
+        .name = "scope",
+    };
+    if (options->name)
+        strcpy(made->name, options->name);
     weir__list_init(&made->children);
     weir__list_init(&made->guests);
     if (options->duration_ns)
@@ -97,11 +100,12 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
         weir__memory_free(made);
         return error;
     }
-    if (made->runtime && options->cancel_at_join)
+    if (loop && options->cancel_at_join)
         set_loose(made);
-    else if (made->runtime)
-        belong_to_caller(made);
-    weir__scope_show_places(made);
+    else if (loop)
+        belong_to(made, loop->current);
+    if (options->limit && options->name)
+        weir__scope_show_places(made);
     *scope = made;
     return 0;
 }
@@ -383,7 +387,7 @@ static __attribute__((noinline)) void part(struct weir_scope *scope, const struc
 void weir__scope_remove(struct weir_scope *scope, struct weir_task *task)
 {
     weir__lock_acquire(&scope->lock);
-    weir__list_unlink(&task->sibling);
+    weir__list_remove(&task->sibling);
     if (WEIR_UNLIKELY(scope->gates)) {
         part(scope, task);
         return;
@@ -404,19 +408,16 @@ void weir__scope_describe(const void *object, char *text, size_t bytes)
 const struct weir__reason weir__scope_awaits_children = { "scope join", WEIR_PHASE_TASK,
                                                           weir__scope_describe };
 
-/* Parks until nobody is left: 0, or why it was interrupted first. */
-static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
+/* Called under the lock, returns without it: parks until nobody is left. 0, or why it was
+ * interrupted first. */
+static __attribute__((noinline)) int park_for_children(struct weir_scope *scope,
+                                                       int64_t deadline_ns, unsigned flags)
 {
     struct weir__wait *wait = weir__wait_self();
     struct weir__waiter waiter = { .wait = wait };
     struct weir__errands errands;
     int code;
 
-    weir__lock_acquire(&scope->lock);
-    if (scope->child_count == 0 && scope->guest_count == 0) {
-        weir__lock_release(&scope->lock);
-        return 0;
-    }
     weir__wait_begin(wait, &weir__scope_awaits_children, scope);
     scope->joiner = &waiter;
     scope->gates |= WEIR__SCOPE_JOINED;
@@ -429,6 +430,16 @@ static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsi
     scope->joiner = NULL;
     weir__lock_release(&scope->lock);
     return code;
+}
+
+/* 0 when nobody is left, or why it was interrupted first. */
+static int wait_for_children(struct weir_scope *scope, int64_t deadline_ns, unsigned flags)
+{
+    weir__lock_acquire(&scope->lock);
+    if (scope->child_count > 0 || scope->guest_count > 0)
+        return park_for_children(scope, deadline_ns, flags);
+    weir__lock_release(&scope->lock);
+    return 0;
 }
 
 /* `reason` is why the join did not wait for all to end by themselves. */

@@ -14,7 +14,11 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
-enum { MAP_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK };
+enum {
+    MAP_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK,
+    COLOURS = 16, /* stack tops are spread over 16 cache lines, or they would share few sets */
+    COLOUR_BYTES = 64,
+};
 
 /* Asked for each slab: mlockall(MCL_FUTURE), which rules guards out, may come at any time. */
 static bool kernel_takes_guards(size_t page_bytes)
@@ -120,6 +124,7 @@ struct weir__stack *weir__stack_slab_make(struct weir__stack_slab *slab,
         return NULL;
     stack->base = guard + slab->guard_bytes;
     stack->bytes = slab->stack_bytes;
+    stack->top = (char *)stack->base + stack->bytes - slab->made_count % COLOURS * COLOUR_BYTES;
     if (limits->options.prefault)
         prefault(stack->base, stack->bytes, limits->page_bytes);
     weir__annotate_stack_init(&stack->annotate, stack->base, stack->bytes);

@@ -40,6 +40,7 @@ enum {
 struct weir__stack {
     void *base;               /* lowest usable address; the guard ends here */
     size_t bytes;             /* usable, upwards from base */
+    void *top;                /* where its tasks begin; constant */
     struct weir__stack *next; /* in the list of its size; the owner's to use while in use */
     struct weir__stack_size *size;
     struct weir__annotate_stack annotate;

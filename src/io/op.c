@@ -199,7 +199,7 @@ static int refusal_of(struct weir__loop *loop, const struct weir__op *op)
 {
     int refusal;
 
-    if (WEIR_LIKELY(op->deadline_ns == WEIR_FOREVER) || op->row->holds == WEIR__HOLDS_FILE)
+    if (op->row->holds == WEIR__HOLDS_FILE)
         return 0;
     refusal = weir__wait_refusal(op->deadline_ns);
     if (refusal == -ETIME)
@@ -218,29 +218,52 @@ static __attribute__((noinline)) int64_t interrupted_result(struct weir__loop *l
     return result;
 }
 
-static int64_t submit(struct weir__loop *loop, struct weir__op *op)
+/* Begins the op, and its wait. */
+static inline __attribute__((always_inline)) void begin(struct weir__loop *loop,
+                                                        struct weir__op *op)
 {
     struct weir__wait *wait = op->wait;
-    int64_t deadline_ns = op->deadline_ns;
     struct io_uring_sqe *sqe = weir__ring_sqe(&loop->ring);
-    int refusal = refusal_of(loop, op);
 
     op->row->prep(op, sqe);
     op->completion.complete = op_completed;
     op->completion.touched = wait;
     weir__ring_complete_to(sqe, &op->completion);
     op->awaited = 1;
-    weir__wait_begin(
-        wait, op->row->holds == WEIR__HOLDS_FILE ? &weir__op_awaits_device : &weir__op_awaits_peer,
-        op);
+    weir__wait_begin(wait, &weir__op_awaits_peer, op);
+    if (WEIR_UNLIKELY(op->row->holds == WEIR__HOLDS_FILE))
+        wait->reason = &weir__op_awaits_device;
     wait->interrupt = interrupt_wait;
     wait->subject = op;
+}
+
+static unsigned park_flags(const struct weir__op *op)
+{
+    return op->row->is_release ? WEIR__PARK_RELEASE : WEIR__PARK_CANCELLABLE;
+}
+
+/* With a deadline. */
+static __attribute__((noinline)) void await_until(struct weir__loop *loop, struct weir__op *op)
+{
+    int64_t deadline_ns = op->deadline_ns;
+    int refusal = refusal_of(loop, op);
+
+    begin(loop, op);
     if (refusal < 0) { /* a try: the op and its cancel go to the kernel together, in this order */
         ask_kernel(op, refusal);
         deadline_ns = WEIR_FOREVER;
     }
-    weir__wait_park(wait, deadline_ns,
-                    op->row->is_release ? WEIR__PARK_RELEASE : WEIR__PARK_CANCELLABLE);
+    weir__wait_park(op->wait, deadline_ns, park_flags(op));
+}
+
+static int64_t submit(struct weir__loop *loop, struct weir__op *op)
+{
+    if (WEIR_LIKELY(op->deadline_ns == WEIR_FOREVER)) {
+        begin(loop, op);
+        weir__wait_park(op->wait, WEIR_FOREVER, park_flags(op));
+    } else {
+        await_until(loop, op);
+    }
     return WEIR_LIKELY(!op->reason) ? op->result : interrupted_result(loop, op);
 }
 
@@ -318,9 +341,10 @@ static int64_t with_attempt(const struct weir__op *op, int64_t result)
     return (int64_t)op->done_bytes + (result > 0 ? result : 0);
 }
 
-/* A try that needs neither ring nor pool; -EAGAIN: go on. */
-static int64_t try_inline(struct weir__loop *loop, struct weir__op *op,
-                          int64_t (*try)(struct weir__op *op))
+/* A try that needs neither ring nor pool; -EAGAIN: go on. In place: a cached read is little more
+ * than this. */
+static inline __attribute__((always_inline)) int64_t
+try_inline(struct weir__loop *loop, struct weir__op *op, int64_t (*try)(struct weir__op *op))
 {
     int64_t result = try(op);
 

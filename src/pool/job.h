@@ -11,6 +11,7 @@
 #define WEIR_POOL_JOB_H
 
 #include "base/list.h"
+#include "core/mailbox.h"
 #include "core/trace.h"
 
 #include <weir/pool.h>
@@ -27,7 +28,7 @@ enum weir__job_state {
 /* Lives in the frame of the task that waits for it; or, if it has `done` or `is_own`, in memory
  * of its own: nobody waits for it then, or the task may leave it behind. */
 struct weir__job {
-    struct weir__list link; /* in the pool's queue */
+    struct weir__list link; /* in its loop's batch, then in the pool's queue */
     struct weir_pool *pool;
     struct weir__wait *wait;
     weir_pool_fn *fn;
@@ -41,7 +42,10 @@ struct weir__job {
     bool is_slow;    /* takes a thread of the slow share */
     bool is_release; /* holds no credit, and is not interrupted */
     bool is_own;     /* the first member of a struct weir__own_job, and may be abandoned */
+    bool gathered;   /* home loop: in its batch still */
     int64_t deadline_ns;
+    struct weir__mail mail; /* to the task's loop, at the end */
+    atomic_bool over;       /* its result is on its way: the pool may be gone */
     /* Under the pool's mutex. */
     enum weir__job_state state;
     bool abandoned;

@@ -112,6 +112,7 @@ static struct weir_pool *make(struct weir__runtime *runtime, const char *name,
     pool->queue_limit = options->queue_limit;
     pool->abandoned_max = options->abandoned_max;
     pool->idle_ns = options->idle_ns;
+    pool->spin_max_ns = runtime->options.spin_max_ns > 0 ? runtime->options.spin_max_ns : 0;
     pool->has_cpus = pthread_getaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus) == 0;
     pool->growth.parallel = count_parallel(pool);
     pool->growth.after_ns = options->grow_after_ns > 0 ? options->grow_after_ns : 0;

@@ -10,6 +10,7 @@
 #include "core/local.h"
 #include "core/loop.h"
 #include "core/park.h"
+#include "pool/batch.h"
 #include "pool/stats.h"
 #include "pool/thread.h"
 #include "pool/watch.h"
@@ -31,10 +32,9 @@ struct stay {
     enum leaving leaving;
 };
 
-/* Under the mutex: takes a queued job back, for that reason. */
-static void take_back(struct weir_pool *pool, struct weir__job *job, int reason)
+/* Under the mutex: a job was taken back before it began, for that reason. */
+static void count_taken_back(struct weir_pool *pool, const struct weir__job *job, int reason)
 {
-    weir__job_queue_remove(&pool->jobs, job);
     if (reason == -ETIME)
         weir__pool_count_expired(pool, job->priority);
     else
@@ -58,9 +58,16 @@ static enum leaving try_to_leave(struct weir__job *job, int reason)
     enum weir_priority priority = job->priority;
     enum leaving leaving = STAYED;
 
+    if (atomic_load_explicit(&job->over, memory_order_relaxed)) /* see finish */
+        return STAYED;
     weir__exempt_lock(&pool->mutex);
-    if (job->state == WEIR__JOB_QUEUED) {
-        take_back(pool, job, reason);
+    if (job->gathered) {
+        weir__pool_batch_remove(weir__loop_current, job);
+        count_taken_back(pool, job, reason);
+        leaving = TAKEN_BACK;
+    } else if (job->state == WEIR__JOB_QUEUED) {
+        weir__job_queue_remove(&pool->jobs, job);
+        count_taken_back(pool, job, reason);
         leaving = TAKEN_BACK;
     } else if (job->state == WEIR__JOB_RUNNING && abandon(pool, job)) {
         leaving = LEFT; /* the job may be gone as soon as the mutex is free */
@@ -90,27 +97,15 @@ static void leave(struct weir__wait *wait, int reason)
     WEIR_ASSERT(fired);
 }
 
-/* An admitted job gets into the queue, and a thread for it is called. Returns when to look after
- * it. */
-static int64_t enqueue(struct weir_pool *pool, struct weir__job *job)
+void weir__pool_put(struct weir_pool *pool, struct weir__job *job, int64_t now_ns)
 {
-    struct weir__pool_help help;
-    int64_t now_ns = weir__clock_now();
     size_t waiting_count;
-    int64_t look_ns;
 
-    job->pool = pool;
     job->queued_ns = now_ns;
-    weir__exempt_lock(&pool->mutex);
-    weir__job_queue_put(&pool->jobs, job); /* a thread may have it as soon as the mutex is free */
+    weir__job_queue_put(&pool->jobs, job);
     waiting_count = weir__pool_waiting(pool);
     if (pool->stats.queued_max < waiting_count)
         pool->stats.queued_max = waiting_count;
-    help = weir__pool_find_help(pool, now_ns);
-    look_ns = weir__pool_next_look(pool, now_ns);
-    pthread_mutex_unlock(&pool->mutex);
-    weir__pool_call_help(pool, help);
-    return look_ns;
 }
 
 static void describe(const void *object, char *text, size_t bytes)
@@ -118,6 +113,10 @@ static void describe(const void *object, char *text, size_t bytes)
     const struct weir__job *job = object;
     bool running;
 
+    if (atomic_load_explicit(&job->over, memory_order_relaxed)) { /* see finish */
+        snprintf(text, bytes, "%s%sended", job->name ? job->name : "", job->name ? ", " : "");
+        return;
+    }
     weir__exempt_lock(&job->pool->mutex);
     running = job->state != WEIR__JOB_QUEUED;
     pthread_mutex_unlock(&job->pool->mutex);
@@ -134,7 +133,6 @@ static int run_job(struct weir_pool *pool, struct stay *stay, unsigned park_flag
     struct weir__job *job = stay->job;
     struct weir__wait *wait = weir__wait_self();
     int64_t deadline_ns = job->deadline_ns;
-    int64_t look_ns;
     int code;
 
     job->wait = wait;
@@ -144,9 +142,7 @@ static int run_job(struct weir_pool *pool, struct stay *stay, unsigned park_flag
     wait->interrupt = leave;
     wait->subject = stay;
     weir__pool_watch_enter(loop);
-    look_ns = enqueue(pool, job);
-    if (look_ns != INT64_MAX)
-        weir__pool_watch_at(loop, look_ns);
+    weir__pool_batch_add(loop, job);
     code = weir__wait_park(wait, deadline_ns, park_flags);
     weir__pool_watch_leave(loop);
     return code < 0 ? code : job->result;
@@ -192,9 +188,17 @@ void weir__pool_give_up(struct weir_pool *pool)
 
 void weir__pool_post(struct weir_pool *pool, struct weir__job *job)
 {
+    struct weir__pool_help help;
+    int64_t now_ns = weir__clock_now();
+
     job->inherited = &weir__inherited_nothing;
     job->deadline_ns = WEIR_FOREVER;
-    enqueue(pool, job);
+    job->pool = pool;
+    weir__exempt_lock(&pool->mutex);
+    weir__pool_put(pool, job, now_ns); /* a thread may have it as soon as the mutex is free */
+    help = weir__pool_find_help(pool, now_ns);
+    pthread_mutex_unlock(&pool->mutex);
+    weir__pool_call_help(pool, help);
 }
 
 bool weir__pool_withdraw(struct weir__job *job)

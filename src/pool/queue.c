@@ -69,15 +69,15 @@ struct weir__job *weir__job_queue_take(struct weir__job_queue *queue)
     return job;
 }
 
-int64_t weir__job_queue_oldest(const struct weir__job_queue *queue)
+const struct weir__job *weir__job_queue_oldest(const struct weir__job_queue *queue)
 {
-    int64_t oldest_ns = INT64_MAX;
+    const struct weir__job *oldest = NULL;
 
     for (int i = 0; i < WEIR_PRIORITY_COUNT; i++) {
         const struct weir__job *job = queue->counts[i] ? first(queue, i) : NULL;
 
-        if (job && job->queued_ns < oldest_ns)
-            oldest_ns = job->queued_ns;
+        if (job && (!oldest || job->queued_ns < oldest->queued_ns))
+            oldest = job;
     }
-    return oldest_ns;
+    return oldest;
 }

@@ -49,7 +49,7 @@ static inline size_t weir__job_queue_ready(const struct weir__job_queue *queue)
            (queue->slow_count < places ? queue->slow_count : places);
 }
 
-/* When the one that has waited longest, of those that may run now, was queued; INT64_MAX. */
-int64_t weir__job_queue_oldest(const struct weir__job_queue *queue);
+/* The one that has waited longest, of those that may run now; NULL. */
+const struct weir__job *weir__job_queue_oldest(const struct weir__job_queue *queue);
 
 #endif

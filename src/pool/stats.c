@@ -4,6 +4,7 @@
 
 #include "base/exempt.h"
 #include "core/loop.h"
+#include "pool/batch.h"
 #include "pool/pool.h"
 
 #include <errno.h>
@@ -68,6 +69,8 @@ void weir__pool_count_cancelled(struct weir_pool *pool, enum weir_priority prior
 
 void weir__pool_read_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
+    if (weir__loop_current) /* who looks has handed over what it sees */
+        weir__pool_batch_send(weir__loop_current);
     weir__exempt_lock(&pool->mutex);
     *stats = pool->stats;
     stats->queued = weir__pool_waiting(pool);
@@ -83,6 +86,8 @@ void weir__pool_read_stats(struct weir_pool *pool, struct weir_pool_stats *stats
     weir__lock_acquire(&pool->credits.lock);
     stats->places_waited = pool->credits.waited_count;
     stats->place_wait_ns = pool->credits.wait_ns;
+    stats->places_waiting = pool->credits.waiting;
+    stats->places_waiting_max = pool->credits.waiting_max;
     weir__lock_release(&pool->credits.lock);
 }
 

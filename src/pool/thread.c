@@ -15,6 +15,7 @@
 #include "core/local.h"
 #include "core/park.h"
 #include "pool/stats.h"
+#include "pool/watch.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -30,6 +31,8 @@ enum {
     LATE_NS = 200000,    /* a thread that has been coming for longer is not waited for */
     FULL_NS = 10000000,  /* between two looks at a pool in which all are at work that may be */
     NAME_COUNT = 100000, /* "weir-pool-" has room for five digits */
+    SPIN_MIN_NS = 1000,
+    SPIN_CHECK = 16, /* looks per look at the clock */
 };
 
 /* weir__pool_thread.word: its thread goes from AWAKE to ASLEEP and back, others to WOKEN. */
@@ -45,6 +48,9 @@ struct weir__pool_thread {
     bool ended;                         /* its own */
     bool is_last;                       /* its own: of a pool that was left to it */
     atomic_uint word;                   /* see above */
+    int64_t called_ns;                  /* by who sets it to WOKEN, before */
+    int64_t spin_ns;                    /* its own: what has paid of late; 0: sleep at once */
+    bool spins;                         /* its own: before it sleeps */
     int64_t began_ns;                   /* under the mutex: when it took its job */
     bool curious;                       /* its own: whether the next job sleeps matters */
     enum weir__growth_sleep sleep;      /* its own: whether the last job did */
@@ -53,8 +59,11 @@ struct weir__pool_thread {
 };
 
 /* Under the mutex: takes an idle thread off the list; whether it must be woken in the kernel. */
-static bool call_idle(struct weir_pool *pool, struct weir__pool_thread *thread)
+static bool call_idle(struct weir_pool *pool, struct weir__pool_thread *thread, int64_t now_ns)
 {
+    thread->called_ns = now_ns;
+    if (pool->spinner == thread)
+        pool->spinner = NULL;
     weir__list_unlink(&thread->link);
     thread->coming = true;
     pool->coming_count++;
@@ -70,11 +79,18 @@ static void wake(struct weir__pool_thread *thread)
     weir__exempt_shut();
 }
 
+/* Under the mutex: whether a thread is coming, and not late: it will look itself, and
+ * ask a loop to. */
+static bool is_awaited(const struct weir_pool *pool, int64_t now_ns)
+{
+    return pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS;
+}
+
 /* Under the mutex: how many threads work, those that are stuck aside, up to one more than can at
  * once; and come, if they are not late. */
 static unsigned count_working(const struct weir_pool *pool, int64_t now_ns)
 {
-    unsigned count = now_ns - pool->called_ns < LATE_NS ? pool->coming_count : 0;
+    unsigned count = is_awaited(pool, now_ns) ? pool->coming_count : 0;
     unsigned most = count + pool->growth.parallel + 1;
 
     for (const struct weir__list *link = pool->busy.prev; link != &pool->busy && count < most;
@@ -96,20 +112,19 @@ static enum weir__growth_answer ask(const struct weir_pool *pool, int64_t now_ns
 
     if (look.ready_count <= pool->coming_count)
         return WEIR__GROWTH_NONE;
-    if (pool->coming_count > 0 && now_ns - pool->called_ns < LATE_NS)
+    if (is_awaited(pool, now_ns))
         return WEIR__GROWTH_NONE;
     look.working_count = count_working(pool, now_ns);
-    look.waited_ns = now_ns - weir__job_queue_oldest(&pool->jobs);
+    look.waited_ns = now_ns - weir__job_queue_oldest(&pool->jobs)->queued_ns;
     return weir__growth_ask(&pool->growth, &look);
 }
 
-struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns)
+/* Under the mutex. */
+static struct weir__pool_help find_help(struct weir_pool *pool, int64_t now_ns)
 {
     struct weir__pool_help help = { 0 };
     enum weir__growth_answer answer = pool->jobs.count ? ask(pool, now_ns) : WEIR__GROWTH_NONE;
 
-    /* relaxed: a hint */
-    atomic_store_explicit(&pool->crowded, weir__pool_waiting(pool) > 0, memory_order_relaxed);
     if (answer == WEIR__GROWTH_NONE)
         return help;
     if (!weir__list_empty(&pool->idle)) {
@@ -117,7 +132,7 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
             WEIR_CONTAINER_OF(pool->idle.prev, struct weir__pool_thread, link);
 
         pool->called_ns = now_ns;
-        help.asleep = call_idle(pool, hottest) ? hottest : NULL;
+        help.asleep = call_idle(pool, hottest, now_ns) ? hottest : NULL;
     } else if (answer == WEIR__GROWTH_NEW && pool->stats.threads < pool->threads_max &&
                pool->retry_ns <= now_ns) {
         pool->called_ns = now_ns;
@@ -126,6 +141,25 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
         pool->starting_count++;
         pool->stats.threads++;
     }
+    return help;
+}
+
+/* Under the mutex. */
+static void publish_hints(struct weir_pool *pool)
+{
+    bool at_rest =
+        weir__list_empty(&pool->busy) && pool->coming_count == 0 && pool->spinner == NULL;
+
+    /* relaxed, both: hints */
+    atomic_store_explicit(&pool->crowded, weir__pool_waiting(pool) > 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->at_rest, at_rest, memory_order_relaxed);
+}
+
+struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns)
+{
+    struct weir__pool_help help = find_help(pool, now_ns);
+
+    publish_hints(pool);
     return help;
 }
 
@@ -145,7 +179,8 @@ int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns)
 
     if (pool->jobs.count <= woken_count)
         return INT64_MAX;
-    if (weir__job_queue_ready(&pool->jobs) <= woken_count || !has_thread_left(pool))
+    if (weir__job_queue_ready(&pool->jobs) <= woken_count || !has_thread_left(pool) ||
+        is_awaited(pool, now_ns))
         after_ns = after_ns > FULL_NS ? after_ns : FULL_NS;
     return weir__clock_add(now_ns, after_ns);
 }
@@ -164,9 +199,33 @@ static bool is_woken(struct weir__pool_thread *self)
     return atomic_load_explicit(&self->word, memory_order_acquire) == WOKEN;
 }
 
+/* Busy-waits for a call, for as long as has paid of late, as loops do. */
+static bool spin(struct weir__pool_thread *self, int64_t start_ns)
+{
+    struct weir_pool *pool = self->pool;
+    bool woken = false;
+
+    do {
+        for (int look = 0; look < SPIN_CHECK && !woken; look++) {
+            woken = is_woken(self);
+            weir__cpu_pause();
+        }
+    } while (!woken && weir__clock_now() - start_ns < self->spin_ns);
+    if (woken)
+        return true;
+    self->spin_ns = self->spin_ns > SPIN_MIN_NS ? self->spin_ns / 2 : 0;
+    weir__exempt_lock(&pool->mutex);
+    if (pool->spinner == self)
+        pool->spinner = NULL;
+    publish_hints(pool);
+    pthread_mutex_unlock(&pool->mutex);
+    return is_woken(self);
+}
+
 /* Returns true once woken, false when the time to be idle is over. */
 static bool doze(struct weir__pool_thread *self)
 {
+    int64_t start_ns = weir__clock_now();
     int64_t end_ns = self->idle_end_ns;
     struct timespec until = {
         .tv_sec = (time_t)(end_ns / NS_PER_SECOND),
@@ -174,6 +233,9 @@ static bool doze(struct weir__pool_thread *self)
     };
     unsigned awake = AWAKE;
 
+    if (self->spins && spin(self, start_ns))
+        return true;
+    self->spins = false;
     /* relaxed: is_woken acquires. A failure means WOKEN, or still ASLEEP from the last time. */
     atomic_compare_exchange_strong_explicit(&self->word, &awake, ASLEEP, memory_order_relaxed,
                                             memory_order_relaxed);
@@ -183,6 +245,8 @@ static bool doze(struct weir__pool_thread *self)
         if (end_ns != INT64_MAX && !is_woken(self) && weir__clock_now() >= end_ns)
             return false;
     }
+    if (self->called_ns - start_ns <= self->pool->spin_max_ns)
+        self->spin_ns = self->pool->spin_max_ns;
     return true;
 }
 
@@ -243,7 +307,11 @@ static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
     self->idle_end_ns = idle_end(pool, now_ns);
     /* relaxed: who calls the thread has the mutex after it */
     atomic_store_explicit(&self->word, AWAKE, memory_order_relaxed);
-    weir__list_append(&pool->idle, &self->link);
+    self->spins = self->spin_ns > 0 && !pool->spinner && sched_getcpu() != pool->caller_cpu;
+    /* the one that spins is the next to be called */
+    weir__list_append(pool->spinner ? &pool->spinner->link : &pool->idle, &self->link);
+    if (self->spins)
+        pool->spinner = self;
 }
 
 /* Under the mutex: the job whose turn it is, or NULL when there is none. One who was called takes
@@ -278,6 +346,8 @@ static void finish(struct weir__pool_thread *self, struct weir__job *job, int64_
 
     weir__list_unlink(&self->link);
     job->state = WEIR__JOB_DONE;
+    /* relaxed: whoever still finds false takes the mutex */
+    atomic_store_explicit(&job->over, true, memory_order_relaxed);
     pool->stats.threads_busy--;
     pool->stats.abandoned_now -= job->abandoned;
     weir__job_queue_end(&pool->jobs, job);
@@ -299,11 +369,21 @@ static void arrive(struct weir__pool_thread *self)
         pool->stats.threads_max = pool->stats.threads;
 }
 
-/* Outside of the mutex: back to whom it belongs. The credit first: the task that goes on may need
- * it for its next job. */
-static void hand_back(struct weir_pool *pool, struct weir__job *job)
+/* On the loop of the task that waits. */
+static void deliver(struct weir__loop *loop, struct weir__mail *mail)
 {
-    bool fired;
+    struct weir__job *job = WEIR_CONTAINER_OF(mail, struct weir__job, mail);
+    bool fired = weir__wait_fire(job->wait, job->code);
+
+    (void)loop;
+    WEIR_ASSERT(fired);
+}
+
+/* Outside of the mutex: back to whom it belongs. The credit first: the task that goes on may need
+ * it for its next job. Returns whether that may have taken longer than a job. */
+static bool hand_back(struct weir_pool *pool, struct weir__job *job)
+{
+    struct weir__loop *home;
 
     if (!job->is_release)
         weir__credits_give_as(&pool->credits, job->priority);
@@ -314,9 +394,13 @@ static void hand_back(struct weir_pool *pool, struct weir__job *job)
             job->cleanup(job->arg);
         weir__job_free_own(WEIR_CONTAINER_OF(job, struct weir__own_job, job));
     } else {
-        fired = weir__wait_fire(job->wait, job->code); /* the job is gone from here on */
-        WEIR_ASSERT(fired);
+        job->mail.deliver = deliver;
+        home = job->wait->loop;
+        if (!weir__loop_push(home, &job->mail)) /* the job is gone from here on */
+            return false;
+        weir__loop_ring(home);
     }
+    return true;
 }
 
 /*
@@ -327,9 +411,10 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
 {
     struct weir_pool *pool = self->pool;
     int64_t now_ns = weir__clock_now();
+    struct weir__loop *watcher = NULL;
     struct weir__pool_help help;
     struct weir__job *job;
-    bool was_called;
+    bool was_called, slow;
 
     weir__exempt_lock(&pool->mutex);
     was_called = self->coming;
@@ -340,12 +425,19 @@ static struct weir__job *next_job(struct weir__pool_thread *self, struct weir__j
     job = take(self, was_called, now_ns);
     if (!job)
         go_idle(self, now_ns);
+    else if (was_called && pool->jobs.count > 0)
+        watcher = weir__pool_watch_ask(pool);
     self->curious = weir__growth_is_curious(&pool->growth, pool->jobs.count);
     help = weir__pool_find_help(pool, now_ns);
     pthread_mutex_unlock(&pool->mutex);
-    if (done)
-        hand_back(pool, done);
-    weir__pool_call_help(pool, help);
+    slow = done && hand_back(pool, done);
+    slow |= weir__pool_call_help(pool, help);
+    if (watcher) {
+        weir__loop_ring(watcher);
+        slow = true;
+    }
+    if (slow && job) /* that is not the job's time */
+        job->started_ns = weir__clock_now();
     return job;
 }
 
@@ -425,8 +517,10 @@ static int start_thread(struct weir_pool *pool)
     return error;
 }
 
-void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
+bool weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
 {
+    if (!help.start && !help.asleep)
+        return false;
     if (help.start && start_thread(pool) < 0) {
         /* The threads there are must do; one that became idle meanwhile is called instead. */
         weir__exempt_lock(&pool->mutex);
@@ -441,6 +535,7 @@ void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help)
     }
     if (help.asleep)
         wake(help.asleep);
+    return true;
 }
 
 int weir__pool_start(struct weir_pool *pool)
@@ -472,7 +567,7 @@ bool weir__pool_stop(struct weir_pool *pool)
     while ((link = pool->idle.next) != &pool->idle) {
         struct weir__pool_thread *thread = WEIR_CONTAINER_OF(link, struct weir__pool_thread, link);
 
-        if (call_idle(pool, thread))
+        if (call_idle(pool, thread, weir__clock_now()))
             wake(thread);
     }
     while (pool->stats.threads > pool->stats.threads_busy)

@@ -65,13 +65,18 @@ struct weir_pool {
     struct weir__credits credits;
     atomic_uint started_count; /* threads since the beginning: their names */
 
-    atomic_bool crowded; /* more jobs than threads, by the last look; written under the mutex */
+    int64_t spin_max_ns; /* 0: its threads never spin */
+    /* Hints, by the last look; written under the mutex. */
+    atomic_bool at_rest; /* no thread works, comes, or spins */
+    atomic_bool crowded; /* more jobs than threads */
 
     pthread_mutex_t mutex;
     /* Under the mutex. */
     struct weir__job_queue jobs;
     struct weir__growth growth;
-    struct weir__list idle;  /* weir__pool_thread.link; the last one slept least */
+    struct weir__list idle;            /* weir__pool_thread.link; the last one slept least */
+    int caller_cpu;                    /* of the loop that brought jobs last */
+    struct weir__pool_thread *spinner; /* the last of them, if it has not gone to sleep yet */
     struct weir__list busy;  /* the same, of those that have a job; the last one began last */
     unsigned coming_count;   /* woken or started, and not yet at the mutex */
     unsigned starting_count; /* of them those started, which may fail */
@@ -103,6 +108,9 @@ bool weir__pool_stop(struct weir_pool *pool);
 /* No thread is left: frees the pool, and tells whom it was made for. */
 void weir__pool_free(struct weir_pool *pool);
 
+/* Under the mutex: an admitted job gets into the queue. */
+void weir__pool_put(struct weir_pool *pool, struct weir__job *job, int64_t now_ns);
+
 /* Under the mutex, after each change that may leave jobs without a thread: who is to come. */
 struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_ns);
 
@@ -110,8 +118,8 @@ struct weir__pool_help weir__pool_find_help(struct weir_pool *pool, int64_t now_
  * threads come for all jobs. */
 int64_t weir__pool_next_look(const struct weir_pool *pool, int64_t now_ns);
 
-/* Outside of the mutex. */
-void weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help);
+/* Outside of the mutex. Returns whether there was anybody to call. */
+bool weir__pool_call_help(struct weir_pool *pool, struct weir__pool_help help);
 
 /* Under the mutex: how many jobs wait beyond those for whom there is a thread. */
 static inline size_t weir__pool_waiting(const struct weir_pool *pool)

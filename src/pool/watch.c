@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/exempt.h"
 #include "core/loop.h"
+#include "core/wait.h"
 #include "pool/thread.h"
 
 /* When to look again; INT64_MAX when threads alone see to it. */
@@ -37,8 +38,28 @@ static void look(struct weir__timer *timer)
             next_ns = look_ns;
     }
     pthread_mutex_unlock(&runtime->pools_mutex);
-    if (next_ns != INT64_MAX)
+    if (next_ns != INT64_MAX && loop->pool_job_count > 0)
         weir__pool_watch_at(loop, next_ns);
+}
+
+static void deliver(struct weir__loop *loop, struct weir__mail *mail)
+{
+    (void)mail;
+    /* release; pairs with the acquire in weir__pool_watch_ask: the mail may be posted again */
+    atomic_store_explicit(&loop->pool_watch_asked, false, memory_order_release);
+    look(&loop->pool_watch);
+}
+
+struct weir__loop *weir__pool_watch_ask(struct weir_pool *pool)
+{
+    const struct weir__job *job = weir__job_queue_oldest(&pool->jobs);
+    struct weir__loop *loop = job && job->wait ? job->wait->loop : NULL;
+
+    /* acquire; see deliver */
+    if (!loop || atomic_exchange_explicit(&loop->pool_watch_asked, true, memory_order_acquire))
+        return NULL;
+    loop->pool_watch_mail.deliver = deliver;
+    return weir__loop_push(loop, &loop->pool_watch_mail) ? loop : NULL;
 }
 
 void weir__pool_watch_enter(struct weir__loop *loop)

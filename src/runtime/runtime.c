@@ -415,6 +415,8 @@ static int create_loops(struct weir__run *run)
         weir__budget_create(run->runtime.options.memory_limit_bytes, weir__room_notify);
     if (!run->runtime.memory)
         return error;
+    run->runtime.accounts_for_channels =
+        weir__budget_is_bounded(run->runtime.memory) || run->runtime.options.channel_users;
     stacks.budget = run->runtime.memory;
     error = weir__stack_limits_init(&run->limits, &stacks);
 

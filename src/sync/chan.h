@@ -123,6 +123,7 @@ struct weir_chan {
     struct weir__chan_users *users; /* NULL: not noted */
     struct weir__budget *budget;    /* what its bytes count against; NULL: nothing */
     size_t bytes;
+    bool is_known; /* to whom it must be told that it goes: listed, counted, or users are noted */
     bool is_listed;
     struct weir__list listed; /* under the registry's lock; then chan_users.c's */
     char name[WEIR__CHAN_NAME_BYTES];

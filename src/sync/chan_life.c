@@ -56,39 +56,52 @@ static void init_side(struct weir__chan_side *side)
     weir__list_init(&side->waiters);
 }
 
+/* Channels may outlive their runtime, and so they hold the budget. */
+static int charge(struct weir_chan *chan, struct weir__budget *budget)
+{
+    if (!weir__budget_take(budget, chan->bytes))
+        return weir__error_explain(-ENOMEM,
+                                   "a channel of %zu bytes: tasks and buffers may take %zu bytes "
+                                   "(weir_options.memory_limit_bytes)",
+                                   chan->bytes, budget->limit);
+    weir__budget_hold(budget);
+    chan->budget = budget;
+    return 0;
+}
+
 static void give_back(struct weir__budget *budget, size_t bytes)
 {
+    if (!budget)
+        return;
     weir__budget_give(budget, bytes);
     weir__budget_leave(budget);
 }
 
-/* Channels may outlive their runtime, and so they hold the budget. */
-static int alloc_chan(struct weir_chan **made, size_t bytes, struct weir__budget **budget)
+/* The runtime of the loop that makes the channel keeps account of it: of its bytes, its users. */
+static __attribute__((noinline)) int account_for(struct weir_chan *chan, struct weir__loop *loop)
 {
-    struct weir__loop *loop = weir__loop_current;
+    struct weir__budget *memory = loop->runtime->memory;
+    size_t weights_at;
+    int error = 0;
 
-    *budget = loop ? loop->runtime->memory : NULL;
-    if (*budget && !weir__budget_take(*budget, bytes))
-        return weir__error_explain(-ENOMEM,
-                                   "a channel of %zu bytes: tasks and buffers may take %zu bytes "
-                                   "(weir_options.memory_limit_bytes)",
-                                   bytes, (*budget)->limit);
-    if (*budget)
-        weir__budget_hold(*budget);
-    *made = weir__memory_alloc(loop ? loop->heap : NULL, bytes);
-    if (*made)
-        return 0;
-    if (*budget)
-        give_back(*budget, bytes);
-    return -ENOMEM;
+    chan->is_known = true;
+    chan->bytes = total_bytes(chan->elem_size, chan->capacity, chan->weigh != NULL, &weights_at);
+    if (weir__budget_is_bounded(memory))
+        error = charge(chan, memory);
+    if (error >= 0 && loop->runtime->options.channel_users) {
+        error = weir__chan_users_create(chan, loop);
+        if (error < 0)
+            give_back(chan->budget, chan->bytes);
+    }
+    return error;
 }
 
 int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
                      const struct weir_chan_options *options)
 {
     static const struct weir_chan_options defaults;
-    struct weir__budget *budget;
-    struct weir_chan *made = NULL;
+    struct weir__loop *loop = weir__loop_current;
+    struct weir_chan *made;
     size_t bytes, weights_at;
     int error;
 
@@ -99,9 +112,9 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
     bytes = total_bytes(elem_size, capacity, options->weigh != NULL, &weights_at);
     if (bytes == 0)
         return -EOVERFLOW;
-    error = alloc_chan(&made, bytes, &budget);
-    if (error < 0)
-        return error;
+    made = weir__memory_alloc(loop ? loop->heap : NULL, bytes);
+    if (!made)
+        return -ENOMEM;
     *made = (struct weir_chan){
         .alive = WEIR__CHAN_ALIVE,
         .special = (options->weigh ? WEIR__CHAN_WEIGHED : 0U) |
@@ -119,23 +132,24 @@ int weir_chan_create(struct weir_chan **chan, size_t elem_size, size_t capacity,
         .weight_limit = options->weight_limit,
         .async_limit = options->async_limit ? options->async_limit : ASYNC_LIMIT,
         .weights = (size_t *)(void *)(made->buffer + weights_at),
-        .budget = budget,
-        .bytes = bytes,
+        .is_known = options->name != NULL,
         .is_listed = options->name != NULL,
+        .name = "chan",
     };
     init_side(&made->senders);
     init_side(&made->receivers);
     init_side(&made->watchers);
-    strcpy(made->name, options->name ? options->name : "chan");
-    error = weir__chan_users_create(made);
-    if (error < 0) {
-        weir__memory_free(made);
-        if (budget)
-            give_back(budget, bytes);
-        return error;
+    if (WEIR_UNLIKELY(loop && loop->runtime->accounts_for_channels)) {
+        error = account_for(made, loop);
+        if (error < 0) {
+            weir__memory_free(made);
+            return error;
+        }
     }
-    if (made->is_listed)
+    if (options->name) {
+        strcpy(made->name, options->name);
         weir__chan_enlist(made);
+    }
     *chan = made;
     return 0;
 }
@@ -174,18 +188,25 @@ static bool unreachable(const struct weir_chan *chan)
     return chan->refs == 0 && chan->pins == 0 && parked_count(chan) == 0;
 }
 
-static void free_chan(struct weir_chan *chan)
+static __attribute__((noinline)) void free_known(struct weir_chan *chan)
 {
     struct weir__budget *budget = chan->budget;
     size_t bytes = chan->bytes;
 
     if (chan->is_listed)
         weir__chan_delist(chan);
+    weir__chan_give_memory_slowly(chan);
+    give_back(budget, bytes);
+}
+
+static void free_chan(struct weir_chan *chan)
+{
     chan->is_plain = false;
     chan->alive = 0;
-    weir__chan_give_memory(chan);
-    if (budget)
-        give_back(budget, bytes);
+    if (WEIR_UNLIKELY(chan->is_known))
+        free_known(chan);
+    else
+        weir__chan_give_memory(chan);
 }
 
 void weir__chan_pin(struct weir_chan *chan)

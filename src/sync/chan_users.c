@@ -2,21 +2,16 @@
 /* Users of channels, and channels that are looked at; see chan_users.h. */
 #include "sync/chan_users.h"
 
-#include "base/memory.h"
 #include "core/task.h"
 
 #include <errno.h>
 
-static atomic_uint looker_count;
+atomic_uint weir__chan_looker_count;
 static struct weir__lock left_lock;
 static struct weir__list left = { &left, &left }; /* weir_chan.listed; under its lock */
 
-int weir__chan_users_create(struct weir_chan *chan)
+int weir__chan_users_create(struct weir_chan *chan, struct weir__loop *loop)
 {
-    struct weir__loop *loop = weir__loop_current;
-
-    if (!loop || !loop->runtime->options.channel_users)
-        return 0;
     chan->users = weir__memory_zalloc(loop->heap, sizeof *chan->users);
     if (!chan->users)
         return -ENOMEM;
@@ -68,7 +63,7 @@ static void free_all(struct weir_chan *chan)
 void weir__chan_look_begin(void)
 {
     /* seq_cst; see the head of chan_users.h */
-    atomic_fetch_add_explicit(&looker_count, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&weir__chan_looker_count, 1, memory_order_seq_cst);
 }
 
 void weir__chan_look_end(void)
@@ -79,27 +74,24 @@ void weir__chan_look_end(void)
     weir__list_init(&gone);
     weir__lock_acquire(&left_lock);
     /* seq_cst; under the lock, so that nobody leaves more to a looker that has gone */
-    if (atomic_fetch_sub_explicit(&looker_count, 1, memory_order_seq_cst) == 1)
+    if (atomic_fetch_sub_explicit(&weir__chan_looker_count, 1, memory_order_seq_cst) == 1)
         weir__list_splice(&gone, &left);
     weir__lock_release(&left_lock);
     while ((link = weir__list_pop(&gone)))
         free_all(WEIR_CONTAINER_OF(link, struct weir_chan, listed));
 }
 
-void weir__chan_give_memory(struct weir_chan *chan)
+void weir__chan_give_memory_slowly(struct weir_chan *chan)
 {
-    bool is_seen = false;
+    bool is_seen;
 
     /* seq_cst; pairs with weir__chan_look_begin */
     atomic_thread_fence(memory_order_seq_cst);
-    /* acquire; pairs with weir__chan_look_end: what was read of the channel was read before */
-    if (WEIR_UNLIKELY(atomic_load_explicit(&looker_count, memory_order_acquire) > 0)) {
-        weir__lock_acquire(&left_lock);
-        is_seen = atomic_load_explicit(&looker_count, memory_order_acquire) > 0;
-        if (is_seen)
-            weir__list_append(&left, &chan->listed);
-        weir__lock_release(&left_lock);
-    }
+    weir__lock_acquire(&left_lock);
+    is_seen = atomic_load_explicit(&weir__chan_looker_count, memory_order_acquire) > 0;
+    if (is_seen)
+        weir__list_append(&left, &chan->listed);
+    weir__lock_release(&left_lock);
     if (!is_seen)
         free_all(chan);
 }

@@ -20,6 +20,7 @@
 #ifndef WEIR_SYNC_CHAN_USERS_H
 #define WEIR_SYNC_CHAN_USERS_H
 
+#include "base/memory.h"
 #include "sync/chan.h"
 
 #include <weir/task.h>
@@ -45,8 +46,8 @@ struct weir__chan_users {
     struct weir__chan_user_set senders, receivers;
 };
 
-/* For a new channel of the calling task, if its runtime wants that: 0 or -ENOMEM. */
-int weir__chan_users_create(struct weir_chan *chan);
+/* For a new channel of the loop's current task, whose runtime wants that: 0 or -ENOMEM. */
+int weir__chan_users_create(struct weir_chan *chan, struct weir__loop *loop);
 
 /* Under the channel's lock, which has users: the caller tries to send, or to receive. */
 void weir__chan_users_note(struct weir__chan_user_set *set);
@@ -55,7 +56,21 @@ void weir__chan_users_note(struct weir__chan_user_set *set);
 void weir__chan_look_begin(void);
 void weir__chan_look_end(void);
 
-/* The end of a channel's memory, at once or by the last looker. */
-void weir__chan_give_memory(struct weir_chan *chan);
+extern atomic_uint weir__chan_looker_count;
+
+/* The end of a channel's memory, at once or by the last looker; any channel. */
+void weir__chan_give_memory_slowly(struct weir_chan *chan);
+
+/* The same, of one without users. */
+static inline void weir__chan_give_memory(struct weir_chan *chan)
+{
+    /* seq_cst; pairs with weir__chan_look_begin */
+    atomic_thread_fence(memory_order_seq_cst);
+    /* acquire; pairs with weir__chan_look_end: what was read of the channel was read before */
+    if (WEIR_LIKELY(!atomic_load_explicit(&weir__chan_looker_count, memory_order_acquire)))
+        weir__memory_free(chan);
+    else
+        weir__chan_give_memory_slowly(chan);
+}
 
 #endif

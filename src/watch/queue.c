@@ -185,6 +185,8 @@ static void add_regions(struct rows *rows, const struct weir__runtime *runtime)
 
     for (unsigned i = 0; i < runtime->loop_count; i++)
         row.now += get(runtime->loops[i], WEIR_BUFFERS_NOW);
+    row.now_max = get(runtime->loops[0], WEIR_BUFFERS_NOW_MAX);
+    row.refused_count = get(runtime->loops[0], WEIR_BUFFERS_REFUSED);
     add(rows, &row, "registered buffers", "runtime");
 }
 
@@ -195,6 +197,8 @@ static void add_pool(const struct weir_pool_stats *stats, void *context)
         .limit = stats->queued_limit,
         .now = stats->queued,
         .now_max = stats->queued_max,
+        .waiting = stats->places_waiting,
+        .waiting_max = stats->places_waiting_max,
         .waited_count = stats->jobs_run,
         .wait_ns = stats->wait_ns + stats->place_wait_ns,
         .wait_max_ns = stats->wait_max_ns,
@@ -214,6 +218,7 @@ static void add_answers(struct rows *rows, const struct weir__runtime *runtime)
     if (weir_resolve_read_stats(&stats) < 0)
         return;
     row.now = stats.answers_now;
+    row.now_max = stats.answers_now_max;
     row.dropped_count = stats.evicted;
     add(rows, &row, "answers", "resolver");
 }

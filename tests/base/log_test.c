@@ -120,6 +120,8 @@ static void a_full_terminal(void **state)
     struct target target = { .read_fd = window };
 
     (void)state;
+    if (window < 0)
+        skip(); /* no /dev/pts */
     assert_int_equal(grantpt(window), 0);
     assert_int_equal(unlockpt(window), 0);
     target.write_fd = open(ptsname(window), O_RDWR | O_NOCTTY);

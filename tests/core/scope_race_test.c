@@ -228,7 +228,6 @@ static int remember(void *arg)
         CHECK(outcome.has_failure && !outcome.has_winner);
         CHECK(outcome.failure.arg == &codes[1]);
         CHECK_EQUAL(outcome.failure.result, -EIO);
-        CHECK(outcome.failure.age_ns >= 0);
         CHECK_EQUAL(report_count, rows[i].reports);
     }
     CHECK_EQUAL(weir_scope_read(NULL, NULL), -EINVAL);
@@ -239,6 +238,32 @@ static void test_the_first_failure_is_remembered(void **state)
 {
     (void)state;
     assert_int_equal(test_run(remember, NULL, &noting), 0);
+}
+
+enum { AGE_NS = 20000000 };
+
+static int fail_of_age(void *arg)
+{
+    (void)arg;
+    return weir_sleep(weir_in_ns(AGE_NS)) < 0 ? 0 : -EIO;
+}
+
+static int age(void *arg)
+{
+    struct weir_scope *scope = create(WEIR_SCOPE_COLLECT);
+    struct weir_scope_outcome outcome;
+
+    (void)arg;
+    CHECK_EQUAL(weir_spawn(scope, fail_of_age, NULL, NULL), 0);
+    CHECK_EQUAL(weir_scope_join_outcome(scope, &outcome, WEIR_FOREVER), -EIO);
+    CHECK(outcome.failure.age_ns >= AGE_NS);
+    return 0;
+}
+
+static void test_the_age_is_remembered(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(age, NULL, &noting), 0);
 }
 
 /* --- Many, from two loops. -------------------------------------------------------------------- */
@@ -313,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_first_success_wins_any, setup),
         cmocka_unit_test_setup(test_nobody_decides_or_late, setup),
         cmocka_unit_test_setup(test_the_first_failure_is_remembered, setup),
+        cmocka_unit_test_setup(test_the_age_is_remembered, setup),
         cmocka_unit_test_setup(test_ends_cancels_and_deadlines_from_two_loops, setup),
     };
 

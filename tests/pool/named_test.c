@@ -39,6 +39,7 @@ static void hold(struct weir_pool *pool, size_t count)
         call_start(&calls[i]);
         weir_yield(); /* they call in the order of their indices */
     }
+    read_stats_of(pool); /* what was called is in the queue */
 }
 
 static void let_go(size_t count)

@@ -443,8 +443,8 @@ static int measure(void *arg)
     (void)arg;
     queue_hold();
     queue_add(0, WEIR_FOREVER);
-    queued_ns = weir_now_ns();
     CHECK_SAME(read_stats().queued, 1);
+    queued_ns = weir_now_ns();
     weir_sleep(weir_in_ms(2));
     queued_ns = weir_now_ns() - queued_ns;
     queue_let_go();

@@ -184,6 +184,7 @@ static int call_without_memory(void *arg)
     asked = weir__memory_alloc_count();
     weir__memory_fail_after(1); /* the new thread's */
     weir_yield();
+    read_stats(); /* the call has come to the pool */
     weir__memory_fail_after(-1);
     CHECK(weir__memory_alloc_count() > asked);
     let_go(1);

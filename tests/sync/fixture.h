@@ -44,7 +44,7 @@ enum {
 /* The capacities of a case that leaves them open. */
 #define ANY_CAPACITY 0, 1, 2, 7, 64
 
-enum { PATIENCE_S = 20, LONG_PATIENCE_S = 1200, EAGER_ROUNDS = 1000, PAUSE_US = 20 };
+enum { PATIENCE_S = 60, LONG_PATIENCE_S = 1200, EAGER_ROUNDS = 1000, PAUSE_US = 20 };
 
 struct scene {
     enum setting setting;

@@ -9,8 +9,10 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 if [ "$WEIR_TEST_TIER" = fast ]; then
+    least=0 # how many is a matter of the machine
     timeout 60 "$program" --seconds 4 --spike-at 1 --trouble-seconds 1 >"$log" || bad=1
 else
+    least=20000
     timeout 120 "$program" --seconds 24 --spike-at 3 --dead-at 13 >"$log" || bad=1
 fi
 cat "$log"
@@ -18,7 +20,7 @@ cat "$log"
 grep -q '^holds: every payment is accounted for' "$log"
 grep -q '^BROKEN' "$log" && exit 1
 paid=$(sed -n 's/.* paid \([0-9]*\) invalid.*/\1/p' "$log" | tail -n 1)
-[ "$paid" -gt 20000 ]
+[ "$paid" -gt "$least" ]
 
 # Asked to stop, it sees to what has come in.
 timeout --signal=TERM 2 "$program" --seconds 60 >"$log" || [ $? = 124 ]

@@ -271,6 +271,13 @@ static void switch_off(struct weir_options *options)
     options->device_limit_ns = options->growth_limit_ns = -1;
 }
 
+/* Detectors that are on find nothing here, however slow the machine: what they do then is not what
+ * an event costs. */
+static void find_nothing(struct weir_options *options)
+{
+    options->stall_limit_ns = FAR_NS;
+}
+
 static void switch_on(struct weir_options *options)
 {
     options->peer_limit_ns = options->drop_limit_ns = FAR_NS;
@@ -282,6 +289,7 @@ int main(int argc, char **argv)
     struct weir_options options = { .size = sizeof options, .loop_count = 1, .spin_max_ns = -1 };
     const char *mode = argc > 1 ? argv[1] : "off";
 
+    find_nothing(&options);
     if (strcmp(mode, "off") == 0)
         switch_off(&options);
     else if (strcmp(mode, "all") == 0)

@@ -25,11 +25,11 @@ yield                         95   95
 rendezvous                   327  327
 rendezvous with a deadline   404  404
 buffered message             170  170
-socket call                  721  726
-file read                    287  287
-spawn and join               750  750
-scope create and join        740  740
-channel create and release   826  826
+socket call                  708  713
+file read                    267  267
+spawn and join               673  673
+scope create and join        480  480
+channel create and release   715  715
 ROWS
 }
 
