@@ -133,7 +133,7 @@ static void let_in(struct weir_limiter *limiter, struct weir_limiter_pass *pass,
         limiter->in_flight_max = limiter->in_flight;
     limiter->counted.passed_total++;
     pass->since_ns = now_ns;
-    pass->leg = weir__climb_admit(&limiter->climb, limiter->in_flight);
+    pass->leg = weir__climb_admit(&limiter->climb, limiter->in_flight, now_ns);
 }
 
 static bool has_room(const struct weir_limiter *limiter)
@@ -298,9 +298,11 @@ static void count_end(struct weir_limiter *limiter, const struct weir_limiter_pa
 {
     int64_t latency_ns = now_ns - pass->since_ns;
 
-    if (result == -ECANCELED)
+    if (result == -ECANCELED) {
+        weir__climb_forget(&limiter->climb, pass->leg, pass->since_ns);
         return;
-    weir__climb_finish(&limiter->climb, pass->leg, latency_ns, result >= 0);
+    }
+    weir__climb_finish(&limiter->climb, pass->leg, pass->since_ns, now_ns, result >= 0);
     if (result < 0) {
         limiter->counted.failed_total++;
         return;
