@@ -40,6 +40,7 @@ static void send_to_one(struct weir__loop *loop)
         job = first(loop);
     } while (job && job->pool == pool);
     pool->caller_cpu = sched_getcpu();
+    pool->caller_is_alone = loop->pool_job_count == 1;
     help = weir__pool_find_help(pool, now_ns);
     look_ns = weir__pool_next_look(pool, now_ns);
     pthread_mutex_unlock(&pool->mutex);

@@ -32,6 +32,7 @@ enum {
     FULL_NS = 10000000,  /* between two looks at a pool in which all are at work that may be */
     NAME_COUNT = 100000, /* "weir-pool-" has room for five digits */
     SPIN_MIN_NS = 1000,
+    SHORT_NS = 1000, /* a job that runs for less is quicker than its way here and back */
     SPIN_CHECK = 16, /* looks per look at the clock */
 };
 
@@ -295,6 +296,17 @@ static void rest(struct weir__pool_thread *self)
     }
 }
 
+/* Under the mutex: whether a thread without work is to spin. With many callers of short jobs it
+ * would take them as they come, one meeting each; asleep it finds many. */
+static bool may_spin(const struct weir__pool_thread *self)
+{
+    const struct weir_pool *pool = self->pool;
+
+    return self->spin_ns > 0 && !pool->spinner &&
+           (pool->caller_is_alone || pool->growth.run_ns >= SHORT_NS) &&
+           sched_getcpu() != pool->caller_cpu;
+}
+
 /* Under the mutex: no job is left for the thread. */
 static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
 {
@@ -307,7 +319,7 @@ static void go_idle(struct weir__pool_thread *self, int64_t now_ns)
     self->idle_end_ns = idle_end(pool, now_ns);
     /* relaxed: who calls the thread has the mutex after it */
     atomic_store_explicit(&self->word, AWAKE, memory_order_relaxed);
-    self->spins = self->spin_ns > 0 && !pool->spinner && sched_getcpu() != pool->caller_cpu;
+    self->spins = may_spin(self);
     /* the one that spins is the next to be called */
     weir__list_append(pool->spinner ? &pool->spinner->link : &pool->idle, &self->link);
     if (self->spins)

@@ -76,6 +76,7 @@ struct weir_pool {
     struct weir__growth growth;
     struct weir__list idle;            /* weir__pool_thread.link; the last one slept least */
     int caller_cpu;                    /* of the loop that brought jobs last */
+    bool caller_is_alone;              /* it had no other task in a pool then */
     struct weir__pool_thread *spinner; /* the last of them, if it has not gone to sleep yet */
     struct weir__list busy;  /* the same, of those that have a job; the last one began last */
     unsigned coming_count;   /* woken or started, and not yet at the mutex */
