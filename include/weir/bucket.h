@@ -54,9 +54,9 @@ struct weir_bucket_stats {
 
 WEIR_BEGIN
 
-/* Creates a bucket, with one reference in *bucket. Returns 0. Errors: -EINVAL, also no rate;
- * -EOVERFLOW burst * period_ns is beyond 2^61 (about 2.3e9 tokens, for periods of a second);
- * -E2BIG name too long; -ENOMEM. */
+/* Creates a bucket, with one reference in *bucket. Returns 0. Errors: -EINVAL, also no rate, or one
+ * above INT64_MAX; -EOVERFLOW burst * period_ns is beyond 2^61 (about 2.3e9 tokens, for periods of
+ * a second); -E2BIG name too long; -ENOMEM. */
 WEIR_API WEIR_MUST_CHECK int
 weir_bucket_create(struct weir_bucket **bucket,
                    const struct weir_bucket_options *options) WEIR_ANY_THREAD;

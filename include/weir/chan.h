@@ -105,7 +105,8 @@ struct weir_chan_stats {
      * async_limit), and by their deadline. */
     uint64_t refused_total;
     uint64_t expired_total;
-    uint64_t reserved[2];
+    uint64_t parked_senders_max_ns; /* the longest of those waits */
+    uint64_t reserved[1];
 };
 
 /* Gets a channel during weir_chan_walk. */

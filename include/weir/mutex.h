@@ -28,9 +28,13 @@ struct weir_mutex;
 struct weir_mutex_stats {
     bool held;
     size_t waiting;
+    size_t waiting_max; /* the most at once */
     uint64_t locked_total;
     uint64_t waited_total; /* locks that had to wait, ended ones */
     uint64_t wait_ns;      /* and how long in all */
+    uint64_t wait_max_ns;
+    uint64_t refused_total; /* with WEIR_NOW */
+    uint64_t expired_total; /* by their deadline */
     uint64_t reserved[4];
 };
 

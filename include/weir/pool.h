@@ -130,7 +130,9 @@ struct weir_pool_stats {
      * also all above. */
     uint64_t waits[WEIR_POOL_WAIT_SLOTS];
     struct weir_pool_class_stats classes[WEIR_PRIORITY_COUNT];
-    uint64_t reserved[4];
+    size_t places_waiting;     /* jobs that wait for a place in the queue now */
+    size_t places_waiting_max; /* the most that ever did */
+    uint64_t reserved[2];
 };
 
 /* Gets a pool's figures during weir_pool_walk. */

@@ -9,7 +9,8 @@
  *
  *   of each loop     "disk reads", "disk writes", "zero-copy sends": operations in flight, and who
  *                    waits for the right to one more; "tasks"; "remote spawns" on their way in;
- *                    "receive buffers"; "completions" of the ring
+ *                    "receive buffers"; "submissions" prepared for the ring, and its
+ *                    "completions"
  *   of the runtime   "memory" for tasks and buffers; "stacks"; "registered buffers"
  *   of pools         "jobs" queued; the owner is the pool's name; "answers" kept by the resolver
  *   of the process   channels that have a name; connections of listeners; handlers of ports; other

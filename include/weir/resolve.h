@@ -58,7 +58,8 @@ struct weir_resolve_stats {
     size_t abandoned_now;
     size_t answers_now;          /* in the cache */
     struct weir_pool_stats pool; /* the threads and their queue */
-    uint64_t reserved[4];
+    size_t answers_now_max;      /* the most so far */
+    uint64_t reserved[3];
 };
 
 WEIR_BEGIN

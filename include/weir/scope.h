@@ -105,7 +105,8 @@ struct weir_scope_stats {
 WEIR_BEGIN
 
 /*
- * Creates a scope in *scope. It must be joined, by one task or thread, once.
+ * Creates a scope in *scope. It must be joined, by one task or thread, once: one that is not ends
+ * the process when the runtime ends, with its name and place.
  * Returns 0. Errors: -EINVAL, -E2BIG name too long, -ENOMEM; -ENXIO duration_ns outside of a task.
  */
 WEIR_API WEIR_MUST_CHECK int

@@ -98,6 +98,16 @@ enum weir_counter {
     WEIR_TASKS_GROWING, /* loops whose tasks only became more */
     WEIR_CHANS_DROPPING,
 
+    /* The most of each loop so far, added up. */
+    WEIR_SPAWNS_WAITING_MAX,
+    WEIR_RING_PREPARED_MAX,  /* entries that waited to be submitted */
+    WEIR_RING_COMPLETED_MAX, /* completions that waited to be reaped */
+
+    WEIR_BUFFERS_NOW_MAX, /* registered regions: the most so far */
+    WEIR_BUFFERS_REFUSED, /* one more than there may be */
+
+    WEIR_RING_FLUSHES, /* one more entry was wanted than there are: the others were submitted */
+
     WEIR_REPORT_LINES_DROPPED, /* of all reports of the process: standard error was full */
 
     WEIR_COUNTER_COUNT,

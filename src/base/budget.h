@@ -29,7 +29,12 @@ struct weir__budget {
     /* Bytes came back, and somebody waits: any thread. Constant. */
     void (*notify)(struct weir__budget *budget);
     struct weir__lock lock;
-    struct weir__list waiters; /* weir__waiter.link; under the lock */
+    /* Under the lock. */
+    struct weir__list waiters; /* weir__waiter.link */
+    uint64_t waited_count;
+    uint64_t wait_ns; /* sum over those who waited */
+    uint64_t wait_max_ns;
+    uint64_t expired_count;
 };
 
 /* For one holder; NULL without memory. A limit of 0 is none. */

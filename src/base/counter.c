@@ -73,6 +73,12 @@ static const char *const names[WEIR_COUNTER_COUNT] = {
     [WEIR_OPS_OVERDUE] = "ops_overdue",
     [WEIR_TASKS_GROWING] = "tasks_growing",
     [WEIR_CHANS_DROPPING] = "chans_dropping",
+    [WEIR_SPAWNS_WAITING_MAX] = "spawns_waiting_max",
+    [WEIR_RING_PREPARED_MAX] = "ring_prepared_max",
+    [WEIR_RING_COMPLETED_MAX] = "ring_completed_max",
+    [WEIR_BUFFERS_NOW_MAX] = "buffers_now_max",
+    [WEIR_BUFFERS_REFUSED] = "buffers_refused",
+    [WEIR_RING_FLUSHES] = "ring_flushes",
     [WEIR_REPORT_LINES_DROPPED] = "report_lines_dropped",
 };
 

@@ -34,4 +34,12 @@ static inline void weir__counter_add(struct weir__counters *counters, enum weir_
     weir__counter_set(counters, id, weir__counter_get(counters, id) + amount);
 }
 
+/* A high-water mark. */
+static inline void weir__counter_raise(struct weir__counters *counters, enum weir_counter id,
+                                       uint64_t level)
+{
+    if (__builtin_expect(weir__counter_get(counters, id) < level, 0))
+        weir__counter_set(counters, id, level);
+}
+
 #endif

@@ -25,14 +25,19 @@ static void format_address(const void *return_address, char *text, size_t bytes)
 
 weir__place_format_fn *_Atomic weir__join_format_place = format_address;
 
+void weir__join_place(const void *return_address, char *text, size_t bytes)
+{
+    /* relaxed: code is constant */
+    atomic_load_explicit(&weir__join_format_place, memory_order_relaxed)(return_address, text,
+                                                                         bytes);
+}
+
 static void print_failure(const struct weir_failure *failure)
 {
     char place[PLACE_BYTES] = "the runtime";
 
     if (failure->spawned_at)
-        /* relaxed: code is constant */
-        atomic_load_explicit(&weir__join_format_place, memory_order_relaxed)(failure->spawned_at,
-                                                                             place, sizeof place);
+        weir__join_place(failure->spawned_at, place, sizeof place);
     weir__log_line("weir: task \"%s\" of scope \"%s\" on loop %u, spawned by %s %" PRId64
                    " ms ago, failed with %s (%d) and nobody joined it; join it, or set on_failure",
                    failure->task_name, failure->scope_name, failure->loop_index, place,

@@ -24,4 +24,7 @@ void weir__join_callback_failed(struct weir__loop *loop, const char *name, int e
 typedef void weir__place_format_fn(const void *return_address, char *text, size_t bytes);
 extern weir__place_format_fn *_Atomic weir__join_format_place;
 
+/* In that way. */
+void weir__join_place(const void *return_address, char *text, size_t bytes);
+
 #endif

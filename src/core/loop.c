@@ -304,16 +304,19 @@ static void configure(struct weir__loop *loop, struct weir__runtime *runtime, un
         .delay.on = options->stall_limit_ns > 0,
         .looked_ns = weir__clock_now(),
         .shares = weir__shares_of(options),
+        .room_shares = weir__shares_of(options),
     };
     weir__queue_init(&loop->ready);
-    for (int i = 0; i < WEIR_PRIORITY_COUNT; i++)
+    for (int i = 0; i < WEIR_PRIORITY_COUNT; i++) {
         weir__queue_init(&loop->classed[i]);
-    weir__queue_init(&loop->arrivals);
+        weir__queue_init(&loop->arrivals[i]);
+        weir__list_init(&loop->room_waiters[i]);
+    }
     weir__queue_init(&loop->callbacks);
     weir__credits_init(&loop->arrivals_credits, &awaits_arrival, options->remote_spawns,
                        WEIR_WHEN_FULL_PARK, 0);
+    weir__credits_share(&loop->arrivals_credits, &loop->shares, options->remote_spawns);
     weir__list_init(&loop->tasks);
-    weir__list_init(&loop->room_waiters);
     weir__list_init(&loop->settling);
     weir__list_init(&loop->asyncs);
     weir__mailbox_init(&loop->mailbox);

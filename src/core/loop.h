@@ -76,10 +76,12 @@ struct weir__loop {
     unsigned task_count;
     unsigned task_limit;
     struct weir__stack_pool stacks;
-    struct weir__list tasks;        /* weir_task.neighbours: all that have a stack */
-    struct weir__list room_waiters; /* spawns of this loop that wait for room: weir__waiter.link */
-    unsigned memory_waiting;        /* spawns of this loop that wait for memory */
-    struct weir__queue arrivals;    /* spawned from elsewhere, no room yet: weir_task.wait.mail */
+    struct weir__list tasks; /* weir_task.neighbours: all that have a stack */
+    struct weir__list room_waiters[WEIR_PRIORITY_COUNT]; /* of this loop: weir__waiter.link */
+    struct weir__queue arrivals[WEIR_PRIORITY_COUNT];    /* from elsewhere: weir_task.wait.mail */
+    unsigned room_wanted;                  /* by spawns that are in these, or have just left them */
+    struct weir__shares room_shares;       /* of the classes in them */
+    unsigned memory_waiting;               /* spawns of this loop that wait for memory */
     struct weir__credits arrivals_credits; /* remote spawns on their way in; any thread */
 
     /* Callbacks, run by one task. */
@@ -137,7 +139,9 @@ struct weir__runtime {
     struct weir_pool *pool;     /* for what blocks */
     struct weir_pool *cpu_pool; /* for long computations */
     struct weir__resolver *resolver;
-    struct weir__stall *stall; /* the watch room's part; NULL: no stall detection */
+    struct weir__lock loose_lock;
+    struct weir__list loose_scopes; /* weir_scope.owned, of those that belong to no task */
+    struct weir__stall *stall;      /* the watch room's part; NULL: no stall detection */
     /* 1 while the thread that watches the loops sleeps: whoever wakes up rouses it. */
     atomic_uint watcher_sleeps;
     struct weir__watch *watch; /* the watch room's part */

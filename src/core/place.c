@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "core/park.h"
+#include "core/room.h"
 
 #include <errno.h>
 
@@ -86,7 +87,7 @@ static const struct weir__reason awaits_place = { "room in a scope", WEIR_PHASE_
                                                   weir__scope_describe };
 
 /* Under the lock: 0 with a place, 1 when there is none now, or why there will be none. */
-static int take_or_refuse(struct weir_scope *scope, int64_t wait_ns)
+static int take_or_refuse(struct weir_scope *scope, bool waits)
 {
     if (scope->gates & WEIR__SCOPE_CANCELLED) {
         scope->cut_short = true;
@@ -99,7 +100,7 @@ static int take_or_refuse(struct weir_scope *scope, int64_t wait_ns)
             scope->stats.children_max = scope->child_count;
         return 0;
     }
-    if (wait_ns > 0)
+    if (waits)
         return 1;
     scope->stats.spawns_refused++;
     return -EAGAIN;
@@ -122,14 +123,14 @@ static int leave(struct weir_scope *scope, struct guest *guest, int code)
     return code == REFUSED_JOINED ? -EPIPE : code < 0 ? code : -ECANCELED;
 }
 
-int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns)
+int weir__scope_take_place(struct weir_scope *scope, struct weir__patience *patience)
 {
     struct guest guest = { .waiter = { .wait = weir__wait_self() } };
     int64_t start_ns, waited_ns;
     int code;
 
     weir__lock_acquire(&scope->lock);
-    code = take_or_refuse(scope, *wait_ns);
+    code = take_or_refuse(scope, patience != NULL);
     if (code <= 0) {
         weir__lock_release(&scope->lock);
         return code;
@@ -141,7 +142,7 @@ int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns)
     weir__list_append(&scope->guests, &guest.waiter.link);
     weir__lock_release(&scope->lock);
     start_ns = weir__clock_now();
-    code = weir__wait_park(guest.waiter.wait, weir__clock_add(start_ns, *wait_ns),
+    code = weir__wait_park(guest.waiter.wait, weir__patience_until(patience, start_ns),
                            WEIR__PARK_CANCELLABLE);
     waited_ns = weir__clock_now() - start_ns;
     weir__lock_acquire(&scope->lock);
@@ -150,7 +151,6 @@ int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns)
     if (scope->stats.wait_max_ns < (uint64_t)waited_ns)
         scope->stats.wait_max_ns = (uint64_t)waited_ns;
     weir__lock_release(&scope->lock);
-    *wait_ns -= waited_ns < *wait_ns ? waited_ns : *wait_ns;
     return code == PLACE ? 0 : leave(scope, &guest, code);
 }
 

@@ -17,11 +17,14 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "core/alarm.h"
+#include "core/join.h"
 #include "core/park.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { PLACE_BYTES = 128 };
 
 static int check_options(const struct weir_scope_options *options)
 {
@@ -37,13 +40,19 @@ static int check_options(const struct weir_scope_options *options)
     return 0;
 }
 
+/* It belongs to no task. Nobody's it may be, but not forgotten: it is still to be joined. */
+static void set_loose(struct weir_scope *scope)
+{
+    weir__lock_acquire(&scope->runtime->loose_lock);
+    weir__list_append(&scope->runtime->loose_scopes, &scope->owned);
+    weir__lock_release(&scope->runtime->loose_lock);
+}
+
 /* The calling task's cancel will reach the scope. */
 static void belong_to_caller(struct weir_scope *scope)
 {
-    struct weir_task *task = weir__loop_current ? weir__loop_current->current : NULL;
+    struct weir_task *task = weir__loop_current->current;
 
-    if (!task)
-        return;
     atomic_store_explicit(&scope->owner, task, memory_order_relaxed);
     weir__task_prepare_ends(task);
     weir__lock_acquire(&task->lock);
@@ -74,6 +83,7 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
     made->on_failure = options->on_failure;
     made->context = options->context;
     made->limit = options->limit;
+    made->created_at = __builtin_return_address(0);
     made->gates = (options->limit ? WEIR__SCOPE_LIMITED : 0u) |
                   (kind >= WEIR_SCOPE_RACE ? WEIR__SCOPE_RACED : 0u);
     made->deadline_ns = WEIR_FOREVER;
@@ -87,7 +97,9 @@ int weir_scope_create(struct weir_scope **scope, enum weir_scope_kind kind,
         weir__memory_free(made);
         return error;
     }
-    if (!options->cancel_at_join)
+    if (made->runtime && options->cancel_at_join)
+        set_loose(made);
+    else if (made->runtime)
         belong_to_caller(made);
     weir__scope_show_places(made);
     *scope = made;
@@ -174,9 +186,22 @@ void weir__scope_orphan_owned(struct weir_task *task)
 
         weir__lock_acquire(&scope->lock);
         atomic_store_explicit(&scope->owner, NULL, memory_order_relaxed);
+        set_loose(scope);
         weir__lock_release(&scope->lock);
     }
     weir__lock_release(&task->lock);
+}
+
+/* Under its owner's lock, if it has one. */
+static void leave_list(struct weir_scope *scope)
+{
+    if (atomic_load_explicit(&scope->owner, memory_order_relaxed)) {
+        weir__list_unlink(&scope->owned);
+    } else if (scope->runtime) {
+        weir__lock_acquire(&scope->runtime->loose_lock);
+        weir__list_unlink(&scope->owned);
+        weir__lock_release(&scope->runtime->loose_lock);
+    }
 }
 
 /*
@@ -195,10 +220,12 @@ static void disown(struct weir_scope *scope)
             atomic_fetch_add_explicit(&owner->refs, 1, memory_order_relaxed);
         weir__lock_release(&scope->lock);
     }
-    if (!owner)
+    if (!owner) {
+        leave_list(scope);
         return;
+    }
     weir__lock_acquire(&owner->lock);
-    weir__list_unlink(&scope->owned);
+    leave_list(scope); /* it may have ended by now */
     weir__lock_release(&owner->lock);
     if (owner != self)
         weir__task_unref(owner);
@@ -459,6 +486,28 @@ int weir_scope_join_outcome(struct weir_scope *scope, struct weir_scope_outcome 
 int weir_scope_join(struct weir_scope *scope, int64_t deadline_ns)
 {
     return weir_scope_join_outcome(scope, NULL, deadline_ns);
+}
+
+static _Noreturn void die_of_unjoined(const struct weir_scope *scope)
+{
+    char place[PLACE_BYTES];
+
+    weir__join_place(scope->created_at, place, sizeof place);
+    WEIR_DIE("scope \"%s\", created at %s, was never joined (tasks in it: %zu): "
+             "join it on every way out of what created it, before the root task returns",
+             scope->name, place, scope->child_count);
+}
+
+void weir__scope_check_joined(struct weir__loop *loop)
+{
+    struct weir__runtime *runtime = loop->runtime;
+
+    if (loop->main_task->has_ends)
+        weir__scope_orphan_owned(loop->main_task);
+    weir__lock_acquire(&runtime->loose_lock);
+    if (!weir__list_empty(&runtime->loose_scopes))
+        die_of_unjoined(WEIR_CONTAINER_OF(runtime->loose_scopes.next, struct weir_scope, owned));
+    weir__lock_release(&runtime->loose_lock);
 }
 
 /* --- Looking. --------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include <weir/scope.h>
 
 struct weir__alarm;
+struct weir__patience;
 struct weir_task;
 
 /* What a newcomer must look at; none of them for most spawns. */
@@ -46,23 +47,26 @@ struct weir_scope {
     /* The task whose cancel reaches the scope. Written by that task only: at the creation, and at
      * its end, under both locks. Relaxed: it sees what it wrote itself, others take the lock. */
     struct weir_task *_Atomic owner;
-    struct weir__list owned; /* in weir_task.scopes, under that task's lock */
+    /* Without a runtime in no list; else in weir_task.scopes, under that task's lock, or in
+     * weir__runtime.loose_scopes, under theirs. */
+    struct weir__list owned;
     /* Constant. */
     struct weir__runtime *runtime; /* whose tasks it takes from plain threads; may be NULL */
     void (*on_failure)(void *context, const struct weir_failure *failure);
     void *context;
-    size_t limit; /* most children at once; 0: no limit of its own */
-    bool named;   /* by its maker */
+    size_t limit;           /* most children at once; 0: no limit of its own */
+    bool named;             /* by its maker */
+    const void *created_at; /* return address */
     char name[WEIR_NAME_BYTES];
 };
 
 /*
  * Before anything else is done for a spawn into a scope with a limit: takes a place, waiting in
- * order for at most *wait_ns, of which it takes off what it waited.
+ * order, if it may, as long as it may.
  * Errors: -EAGAIN, -ETIME no place; -ECANCELED the scope or the caller is cancelled; -EPIPE as
  * below.
  */
-int weir__scope_take_place(struct weir_scope *scope, int64_t *wait_ns);
+int weir__scope_take_place(struct weir_scope *scope, struct weir__patience *patience);
 
 /* Why one waits for a scope's children; the object is the scope. */
 extern const struct weir__reason weir__scope_awaits_children;
@@ -102,6 +106,9 @@ void weir__scope_cancel_owned(struct weir_task *task);
 
 /* The task itself, at its end: its scopes belong to nobody any more. */
 void weir__scope_orphan_owned(struct weir_task *task);
+
+/* At the runtime's end, when tasks run nowhere any more: aborts if a scope was never joined. */
+void weir__scope_check_joined(struct weir__loop *loop);
 
 enum { WEIR__ERRANDS_MAX = 256 };
 

@@ -86,8 +86,7 @@ static void task_main(void *arg)
 static inline void publish_count(struct weir__loop *loop)
 {
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, loop->task_count);
-    if (WEIR_UNLIKELY(weir__counter_get(&loop->counters, WEIR_TASKS_MAX) < loop->task_count))
-        weir__counter_set(&loop->counters, WEIR_TASKS_MAX, loop->task_count);
+    weir__counter_raise(&loop->counters, WEIR_TASKS_MAX, loop->task_count);
 }
 
 /* Gives the task a stack and makes it ready. */
@@ -112,7 +111,7 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
 {
     int error;
 
-    weir__credits_give(&loop->arrivals_credits);
+    weir__credits_give_as(&loop->arrivals_credits, task->inherited.priority);
     error = start(loop, task);
     if (error < 0) {
         task->result = error;
@@ -129,22 +128,35 @@ static bool start_arrival(struct weir__loop *loop, struct weir_task *task)
 
 static void deliver_arrival(struct weir__loop *loop, struct weir__mail *mail)
 {
-    if (loop->task_count < loop->task_limit)
-        start_arrival(loop, weir__task_of_mail(mail));
-    else
-        weir__queue_push(&loop->arrivals, mail);
+    struct weir_task *task = weir__task_of_mail(mail);
+
+    if (loop->task_count < loop->task_limit) {
+        start_arrival(loop, task);
+        return;
+    }
+    weir__queue_push(&loop->arrivals[task->inherited.priority], mail);
+    loop->room_wanted++;
 }
 
-/* Gives the room to whoever waits longest. */
+static struct weir_task *pop_arrival(struct weir__loop *loop, enum weir_priority class)
+{
+    loop->room_wanted--;
+    return weir__task_of_mail(weir__queue_pop(&loop->arrivals[class]));
+}
+
+/* Gives the room to who waits longest of the class whose turn it is. */
 static __attribute__((noinline)) void pass_room_on(struct weir__loop *loop)
 {
-    while (loop->arrivals.head || !weir__list_empty(&loop->room_waiters)) {
+    unsigned waiting;
+
+    while ((waiting = weir__room_find_waiting(loop))) {
+        enum weir_priority class = weir__shares_take(&loop->room_shares, waiting);
         struct weir__waiter *waiter;
 
-        if (weir__room_is_for_arrival(loop)) {
-            if (start_arrival(loop, weir__task_of_mail(weir__queue_pop(&loop->arrivals))))
+        if (weir__room_is_for_arrival(loop, class)) {
+            if (start_arrival(loop, pop_arrival(loop, class)))
                 return;
-        } else if ((waiter = weir__waiter_claim_first(&loop->room_waiters))) {
+        } else if ((waiter = weir__waiter_claim_first(&loop->room_waiters[class]))) {
             loop->task_count++; /* the room is the waiter's: nobody overtakes it */
             weir__wait_wake(waiter->wait);
             return;
@@ -156,7 +168,7 @@ void weir__task_leave_room(struct weir__loop *loop)
 {
     weir__counter_set(&loop->counters, WEIR_TASKS_NOW, --loop->task_count);
     weir__room_came(loop);
-    if (WEIR_UNLIKELY(loop->arrivals.head || !weir__list_empty(&loop->room_waiters)))
+    if (WEIR_UNLIKELY(loop->room_wanted > 0))
         pass_room_on(loop);
 }
 
@@ -277,60 +289,33 @@ struct weir_task *weir__task_spawn_internal(struct weir__loop *loop, const char 
     return task;
 }
 
-static const struct weir__reason awaits_room = { "room for a task", WEIR_PHASE_SPAWN_QUEUE, NULL };
-
-static void count_wait(struct weir__loop *loop, int64_t start_ns, int code)
+/* A place among those on their way to another loop. */
+static __attribute__((noinline)) int take_way(struct weir__loop *home,
+                                              const struct weir_spawn_options *options,
+                                              struct weir__patience *patience)
 {
-    uint64_t waited_ns = (uint64_t)(weir__clock_now() - start_ns);
-
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, (uint64_t)-1);
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITED, 1);
-    weir__counter_add(&loop->counters, WEIR_SPAWN_WAIT_NS, waited_ns);
-    if (weir__counter_get(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS) < waited_ns)
-        weir__counter_set(&loop->counters, WEIR_SPAWN_WAIT_MAX_NS, waited_ns);
-    if (code == -ETIME)
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_EXPIRED, 1);
-}
-
-/* Room for one more task of this loop; waits in order for at most wait_ns. */
-static __attribute__((noinline)) int wait_for_room(struct weir__loop *loop, int64_t wait_ns)
-{
-    int64_t start_ns = weir__clock_now();
-    struct weir__waiter waiter = { .wait = weir__wait_self(), .since_ns = loop->now_ns };
-    int code;
-
-    if (wait_ns <= 0) {
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
-        return -EAGAIN;
-    }
-    weir__wait_begin(waiter.wait, &awaits_room, loop);
-    weir__list_append(&loop->room_waiters, &waiter.link);
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    code = weir__wait_park(waiter.wait, weir__clock_add(start_ns, wait_ns), WEIR__PARK_CANCELLABLE);
-    if (code < 0)
-        weir__list_unlink(&waiter.link);
-    count_wait(loop, start_ns, code);
-    return code;
+    return weir__credits_take_as(&home->arrivals_credits, weir__room_class(options),
+                                 patience ? weir__patience_until(patience, weir__clock_now())
+                                          : WEIR_NOW);
 }
 
 /* Takes room for a task on its home: a place among its tasks, or among those on their way. */
-static int take_room(struct weir__loop *home, int64_t wait_ns)
+static inline __attribute__((always_inline)) int take_room(struct weir__loop *home,
+                                                           const struct weir_spawn_options *options,
+                                                           struct weir__patience *patience)
 {
-    if (home != weir__loop_current) {
-        int64_t deadline_ns = wait_ns > 0 ? weir__clock_add(weir__clock_now(), wait_ns) : WEIR_NOW;
-
-        return weir__credits_take(&home->arrivals_credits, deadline_ns);
-    }
+    if (home != weir__loop_current)
+        return take_way(home, options, patience);
     if (WEIR_UNLIKELY(home->task_count >= home->task_limit))
-        return wait_for_room(home, wait_ns);
+        return weir__room_wait_for_place(home, patience);
     home->task_count++;
     return 0;
 }
 
-static void give_room(struct weir__loop *home)
+static void give_room(struct weir__loop *home, const struct weir_spawn_options *options)
 {
     if (home != weir__loop_current) {
-        weir__credits_give(&home->arrivals_credits);
+        weir__credits_give_as(&home->arrivals_credits, weir__room_class(options));
         return;
     }
     weir__task_leave_room(home);
@@ -423,26 +408,9 @@ static int try_start(struct weir__loop *loop, void *task)
     return start(loop, task);
 }
 
-/* There is no room for its stack; waits for at most wait_ns. */
-static __attribute__((noinline)) int start_later(struct weir__loop *loop, struct weir_task *task,
-                                                 int64_t wait_ns)
-{
-    int64_t start_ns = weir__clock_now();
-    int error;
-
-    if (wait_ns <= 0) {
-        weir__counter_add(&loop->counters, WEIR_SPAWNS_REFUSED, 1);
-        return -EAGAIN;
-    }
-    weir__counter_add(&loop->counters, WEIR_SPAWNS_WAITING_NOW, 1);
-    error = weir__room_wait(loop, try_start, task, weir__clock_add(start_ns, wait_ns));
-    count_wait(loop, start_ns, error);
-    return error;
-}
-
 /* Links the task into its scope and sends it on its way. */
 static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir_task *task,
-                  int64_t wait_ns)
+                  struct weir__patience *patience)
 {
     int error = weir__scope_add(scope, task);
 
@@ -458,7 +426,7 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
     }
     error = start(home, task);
     if (WEIR_UNLIKELY(error == -EAGAIN))
-        error = start_later(home, task, wait_ns);
+        error = weir__room_wait_for_memory(home, try_start, task, patience);
     task->result = error; /* for the scope, if that is how it ends */
     if (WEIR_UNLIKELY(error < 0))
         weir__scope_remove(scope, task);
@@ -469,16 +437,18 @@ static int launch(struct weir__loop *home, struct weir_scope *scope, struct weir
 
 /* Room in the scope, if it is limited, and on the loop: in this order, since a place is worth
  * nothing to others who wait for the loop. */
-static inline int take_both(struct weir_scope *scope, struct weir__loop *home, int64_t wait_ns)
+static inline int take_both(struct weir_scope *scope, struct weir__loop *home,
+                            const struct weir_spawn_options *options,
+                            struct weir__patience *patience)
 {
     int error;
 
     if (WEIR_LIKELY(!scope->limit))
-        return take_room(home, wait_ns);
-    error = weir__scope_take_place(scope, &wait_ns);
+        return take_room(home, options, patience);
+    error = weir__scope_take_place(scope, patience);
     if (error < 0)
         return error;
-    error = take_room(home, wait_ns);
+    error = take_room(home, options, patience);
     if (error < 0)
         weir__scope_leave_place(scope);
     return error;
@@ -489,6 +459,7 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
 {
     static const struct weir_spawn_options defaults;
     struct weir__loop *current = weir__loop_current, *home = current;
+    struct weir__patience patience, *waits = NULL;
     struct weir_task *task;
     int error = weir__wait_check();
 
@@ -503,13 +474,17 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
             error = find_home(scope, options, &home);
         if (error < 0)
             return error;
+        if (options->wait_ns > 0) {
+            patience = (struct weir__patience){ .options = options };
+            waits = &patience;
+        }
     }
-    error = take_both(scope, home, options ? options->wait_ns : 0);
+    error = take_both(scope, home, options, waits);
     if (WEIR_UNLIKELY(error < 0))
         return error;
     task = task_alloc(current);
     if (WEIR_UNLIKELY(!task)) {
-        give_room(home);
+        give_room(home, options);
         if (scope->limit)
             weir__scope_leave_place(scope);
         return -ENOMEM;
@@ -524,14 +499,14 @@ static int spawn(struct weir_scope *scope, weir_task_fn *fn, void *arg,
         apply_options(task, options);
     if (options && options->task)
         *options->task = task;
-    error = launch(home, scope, task, options ? options->wait_ns : 0);
+    error = launch(home, scope, task, waits);
     if (WEIR_LIKELY(error >= 0))
         return 0;
     drop_locals(task);
     if (task->has_handle)
         weir__task_unref(task);
     weir__task_unref(task); /* not freed yet: a cancel of its scope may be on its way to it */
-    give_room(home);
+    give_room(home, options);
     return error;
 }
 

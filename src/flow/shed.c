@@ -146,7 +146,8 @@ static bool stands(const struct weir_shed *shed, int64_t now_ns)
 
 static bool is_expired(const struct weir_shed *shed, int64_t deadline_ns, int64_t now_ns)
 {
-    return deadline_ns != WEIR_FOREVER && deadline_ns - shed->work_ns <= now_ns;
+    return deadline_ns != WEIR_FOREVER &&
+           (deadline_ns <= now_ns || deadline_ns - now_ns <= shed->work_ns);
 }
 
 /* Refuses of the oldest those that are late. */

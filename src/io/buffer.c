@@ -64,6 +64,7 @@ static void count_regions(struct weir__loop *loop)
         bytes += loop->io->regions[slot].bytes;
     }
     weir__counter_set(&loop->counters, WEIR_BUFFERS_NOW, regions);
+    weir__counter_raise(&loop->counters, WEIR_BUFFERS_NOW_MAX, regions);
     weir__counter_set(&loop->counters, WEIR_BUFFER_BYTES_NOW, bytes);
 }
 
@@ -84,8 +85,10 @@ static int reserve(struct weir__loop *loop, struct errand *errand)
         if (!regions[slot].base)
             errand->slot = slot;
     }
-    if (errand->slot == WEIR_BUFFERS_MAX)
+    if (errand->slot == WEIR_BUFFERS_MAX) {
+        weir__counter_add(&loop->counters, WEIR_BUFFERS_REFUSED, 1);
         return -ENOBUFS;
+    }
     regions[errand->slot] =
         (struct weir__region){ .base = errand->base, .bytes = errand->bytes, .settling = true };
     count_regions(loop);

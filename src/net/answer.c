@@ -102,8 +102,11 @@ void weir__answer_keep(struct weir__answer *answer, int64_t now_ns)
         return;
     }
     weir__list_append(&resolver->known, &answer->age);
-    if (resolver->stats.answers_now++ < resolver->answers_max)
+    if (resolver->stats.answers_now++ < resolver->answers_max) {
+        if (resolver->stats.answers_now > resolver->stats.answers_now_max)
+            resolver->stats.answers_now_max = resolver->stats.answers_now;
         return;
+    }
     resolver->stats.evicted++;
     weir__answer_remove(WEIR_CONTAINER_OF(resolver->known.next, struct weir__answer, age));
 }

@@ -83,6 +83,8 @@ void weir__pool_read_stats(struct weir_pool *pool, struct weir_pool_stats *stats
     weir__lock_acquire(&pool->credits.lock);
     stats->places_waited = pool->credits.waited_count;
     stats->place_wait_ns = pool->credits.wait_ns;
+    stats->places_waiting = pool->credits.waiting;
+    stats->places_waiting_max = pool->credits.waiting_max;
     weir__lock_release(&pool->credits.lock);
 }
 

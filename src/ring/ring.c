@@ -157,6 +157,10 @@ static unsigned reap(struct weir__ring *ring)
 
     /* acquire; pairs with the kernel's release after it has written the entries */
     while ((count = io_uring_smp_load_acquire(uring->cq.ktail) - head) > 0) {
+        if (WEIR_UNLIKELY(count > ring->completed_max)) {
+            ring->completed_max = count;
+            weir__counter_set(ring->counters, WEIR_RING_COMPLETED_MAX, count);
+        }
         if (count > FETCH_COUNT)
             count = FETCH_COUNT;
         fetch(uring, head, head + count);
@@ -239,6 +243,10 @@ static void enter(struct weir__ring *ring, unsigned wait_count, int64_t timeout_
     }
     weir__exempt_shut();
     check_enter(result);
+    if (WEIR_UNLIKELY(pending > ring->prepared_max)) {
+        ring->prepared_max = pending;
+        weir__counter_set(ring->counters, WEIR_RING_PREPARED_MAX, pending);
+    }
     weir__counter_add(ring->counters, WEIR_RING_ENTERS, 1);
     taken = pending - unsubmitted(uring);
     weir__counter_add(ring->counters, WEIR_RING_SUBMITTED, taken);
@@ -270,6 +278,7 @@ struct io_uring_sqe *weir__ring_sqe(struct weir__ring *ring)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
     while (WEIR_UNLIKELY(!sqe)) {
+        weir__counter_add(ring->counters, WEIR_RING_FLUSHES, 1);
         enter(ring, 0, 0);
         sqe = io_uring_get_sqe(&ring->uring);
     }

@@ -53,7 +53,8 @@ struct weir__ring {
     bool doorbell_armed;
     unsigned stale_flags; /* IORING_SQ_TASKRUN while it is set without work behind it */
     uint8_t ops_supported[256 / 8];
-    bool has_buffers; /* a table of registered ones was made; buffer.c */
+    unsigned prepared_max, completed_max; /* as the counters, nearer */
+    bool has_buffers;                     /* a table of registered ones was made; buffer.c */
     struct weir__counters *counters;
 };
 

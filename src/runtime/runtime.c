@@ -248,6 +248,7 @@ void weir__run_leave(struct weir__run *run, unsigned index, struct weir__overflo
     weir__io_stop(loop);
     meet(&run->meeting);
     wait_for_outsiders(&run->runtime);
+    weir__scope_check_joined(loop);
     weir__net_term(loop);
     weir__io_term(loop);
     weir__loop_term(loop);
@@ -478,6 +479,7 @@ static void configure(struct weir__run *run, bool own_thread)
     run->thread_first = own_thread ? 0 : 1;
     run->runtime.loops = run->loops;
     run->runtime.loop_count = run->runtime.options.loop_count;
+    weir__list_init(&run->runtime.loose_scopes);
     /* The one more is the thread that starts the others: it has its own signals again before any
      * task looks at them. */
     run->meeting.expected = run->runtime.loop_count + 1;

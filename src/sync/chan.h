@@ -77,6 +77,7 @@ struct weir__chan_side {
     size_t async_count;  /* of those who wait */
     size_t handle_count; /* counted handles */
     uint64_t parked_ns;  /* of those who left */
+    uint64_t parked_max_ns;
 };
 
 struct weir__chan_users;
@@ -229,8 +230,11 @@ static inline void weir__chan_leave_side(struct weir__chan_side *side,
     int64_t parked_ns = weir__wait_now() - waiter->since_ns;
 
     side->left_total++;
-    if (parked_ns > 0) /* in another turn; and two loops have two readings */
+    if (parked_ns > 0) { /* in another turn; and two loops have two readings */
         side->parked_ns += (uint64_t)parked_ns;
+        if (side->parked_max_ns < (uint64_t)parked_ns)
+            side->parked_max_ns = (uint64_t)parked_ns;
+    }
     if (WEIR_UNLIKELY(waiter->is_async))
         side->async_count--;
 }

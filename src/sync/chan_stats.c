@@ -96,6 +96,7 @@ int weir_chan_read_stats(struct weir_chan *chan, struct weir_chan_stats *stats)
         .parked_senders_total = chan->senders.left_total,
         .parked_receivers_total = chan->receivers.left_total,
         .parked_senders_ns = chan->senders.parked_ns,
+        .parked_senders_max_ns = chan->senders.parked_max_ns,
         .parked_receivers_ns = chan->receivers.parked_ns,
         .senders = chan->senders.handle_count,
         .receivers = chan->receivers.handle_count,

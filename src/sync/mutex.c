@@ -30,10 +30,10 @@ static void describe(const void *object, char *text, size_t bytes)
     struct weir_mutex *mutex = (struct weir_mutex *)(uintptr_t)object;
     char owner[OWNER_TEXT_BYTES];
 
-    weir__lock_acquire(&mutex->lock);
+    weir__lock_acquire(&mutex->line.lock);
     describe_owner(mutex, owner, sizeof owner);
-    weir__lock_release(&mutex->lock);
-    snprintf(text, bytes, "mutex \"%s\" held by %s", mutex->name, owner);
+    weir__lock_release(&mutex->line.lock);
+    snprintf(text, bytes, "mutex \"%s\" held by %s", mutex->line.name, owner);
 }
 
 const struct weir__reason weir__mutex_awaits = { "lock", WEIR_PHASE_TASK, describe };
@@ -47,16 +47,16 @@ static void abandon(struct weir__task_end *end)
 
     weir__log_line("weir: task \"%s\" ended while it held mutex \"%s\": who waits for it, or locks "
                    "it, gets -ENOTRECOVERABLE; unlock it on every way out of the task",
-                   mutex->owner_task->name, mutex->name);
-    weir__lock_acquire(&mutex->lock);
+                   mutex->owner_task->name, mutex->line.name);
+    weir__lock_acquire(&mutex->line.lock);
     mutex->abandoned = true;
     mutex->owner = NULL;
     mutex->owner_task = NULL;
-    while ((waiter = weir__waiter_claim_first(&mutex->waiters))) {
+    while ((waiter = weir__waiter_claim_first(&mutex->line.waiters))) {
         waiter->result = -ENOTRECOVERABLE;
         weir__wait_chain(&wake, waiter->wait);
     }
-    weir__lock_release(&mutex->lock);
+    weir__lock_release(&mutex->line.lock);
     weir__wait_wake_all(wake);
 }
 
@@ -68,20 +68,17 @@ struct weir_mutex *weir__mutex_of_end(struct weir__task_end *end)
 int weir_mutex_create(struct weir_mutex **mutex, const char *name)
 {
     struct weir_mutex *made;
+    void *memory;
+    int error;
 
     if (!mutex)
         return -EINVAL;
-    if (weir__loop_forked)
-        return -EOWNERDEAD;
-    if (name && strlen(name) >= sizeof made->name)
-        return -E2BIG;
-    made = weir__memory_zalloc(weir__loop_current ? weir__loop_current->heap : NULL, sizeof *made);
-    if (!made)
-        return -ENOMEM;
-    weir__list_init(&made->waiters);
+    error = weir__line_create(&memory, sizeof *made, name, "mutex");
+    if (error < 0)
+        return error;
+    made = memory;
     weir__list_init(&made->end.link);
     made->end.run = abandon;
-    strcpy(made->name, name ? name : "mutex");
     *mutex = made;
     return 0;
 }
@@ -92,9 +89,9 @@ int weir_mutex_destroy(struct weir_mutex *mutex)
 
     if (!mutex)
         return 0;
-    weir__lock_acquire(&mutex->lock);
-    busy = mutex->owner || mutex->waiting > 0;
-    weir__lock_release(&mutex->lock);
+    weir__lock_acquire(&mutex->line.lock);
+    busy = mutex->owner || mutex->line.waiting > 0;
+    weir__lock_release(&mutex->line.lock);
     if (busy)
         return -EBUSY;
     weir__memory_free(mutex);
@@ -116,37 +113,15 @@ static void note_owned(struct weir_mutex *mutex, struct weir__wait *self)
     struct weir_task *task;
 
     if (!self->loop) {
-        weir__lock_acquire(&mutex->lock);
+        weir__lock_acquire(&mutex->line.lock);
         mutex->owner_thread = gettid();
-        weir__lock_release(&mutex->lock);
+        weir__lock_release(&mutex->line.lock);
         return;
     }
     task = weir__task_of(self);
     weir__lock_acquire(&task->lock);
     weir__task_add_end(task, &mutex->end);
     weir__lock_release(&task->lock);
-}
-
-/* Called under the lock, returns without it. */
-static int wait_for(struct weir_mutex *mutex, struct weir__wait *self, int64_t deadline_ns)
-{
-    struct weir__waiter waiter = { .wait = self, .alone = true };
-    int64_t start_ns = weir__wait_now();
-    int code;
-
-    weir__wait_begin(self, &weir__mutex_awaits, mutex);
-    weir__list_append(&mutex->waiters, &waiter.link);
-    mutex->waiting++;
-    weir__lock_release(&mutex->lock);
-    code = weir__wait_park(self, deadline_ns, WEIR__PARK_CANCELLABLE);
-    weir__lock_acquire(&mutex->lock);
-    if (code < 0)
-        weir__list_unlink(&waiter.link);
-    mutex->waiting--;
-    mutex->waited_total++;
-    mutex->wait_ns += (uint64_t)(weir__wait_now() - start_ns);
-    weir__lock_release(&mutex->lock);
-    return code < 0 ? code : waiter.result;
 }
 
 int weir_mutex_lock(struct weir_mutex *mutex, int64_t deadline_ns)
@@ -160,19 +135,17 @@ int weir_mutex_lock(struct weir_mutex *mutex, int64_t deadline_ns)
         return error;
     weir__wait_settle(NULL); /* not when it has the mutex: others would wait for that, too */
     self = weir__wait_self();
-    weir__lock_acquire(&mutex->lock);
+    weir__lock_acquire(&mutex->line.lock);
     if (WEIR_UNLIKELY(mutex->abandoned))
         error = -ENOTRECOVERABLE;
     else if (!mutex->owner)
         own(mutex, self);
     else if (mutex->owner == self)
         error = -EDEADLK;
-    else
-        error = weir__wait_refuse(deadline_ns);
     if (mutex->owner == self || error < 0)
-        weir__lock_release(&mutex->lock);
+        weir__lock_release(&mutex->line.lock);
     else
-        error = wait_for(mutex, self, deadline_ns);
+        error = weir__line_wait(&mutex->line, &weir__mutex_awaits, mutex, deadline_ns);
     if (error >= 0)
         note_owned(mutex, self);
     return error;
@@ -201,13 +174,13 @@ int weir_mutex_unlock(struct weir_mutex *mutex)
     if (weir__loop_forked)
         return -EOWNERDEAD;
     self = weir__wait_self();
-    weir__lock_acquire(&mutex->lock);
+    weir__lock_acquire(&mutex->line.lock);
     if (mutex->owner != self) {
-        weir__lock_release(&mutex->lock);
+        weir__lock_release(&mutex->line.lock);
         return -EPERM;
     }
     note_given(mutex, self);
-    next = weir__waiter_claim_first(&mutex->waiters);
+    next = weir__waiter_claim_first(&mutex->line.waiters);
     if (next) {
         next->result = 0;
         own(mutex, next->wait);
@@ -215,7 +188,7 @@ int weir_mutex_unlock(struct weir_mutex *mutex)
         mutex->owner = NULL;
         mutex->owner_task = NULL;
     }
-    weir__lock_release(&mutex->lock);
+    weir__lock_release(&mutex->line.lock);
     if (next)
         weir__wait_wake(next->wait);
     return 0;
@@ -225,14 +198,18 @@ int weir_mutex_read_stats(struct weir_mutex *mutex, struct weir_mutex_stats *sta
 {
     if (!mutex || !stats)
         return -EINVAL;
-    weir__lock_acquire(&mutex->lock);
+    weir__lock_acquire(&mutex->line.lock);
     *stats = (struct weir_mutex_stats){
         .held = mutex->owner != NULL,
-        .waiting = mutex->waiting,
+        .waiting = mutex->line.waiting,
+        .waiting_max = mutex->line.waiting_max,
         .locked_total = mutex->locked_total,
-        .waited_total = mutex->waited_total,
-        .wait_ns = mutex->wait_ns,
+        .waited_total = mutex->line.waited_total,
+        .wait_ns = mutex->line.wait_ns,
+        .wait_max_ns = mutex->line.wait_max_ns,
+        .refused_total = mutex->line.refused_total,
+        .expired_total = mutex->line.expired_total,
     };
-    weir__lock_release(&mutex->lock);
+    weir__lock_release(&mutex->line.lock);
     return 0;
 }

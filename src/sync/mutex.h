@@ -14,25 +14,20 @@
 #ifndef WEIR_SYNC_MUTEX_H
 #define WEIR_SYNC_MUTEX_H
 
-#include "core/task.h"
+#include "sync/line.h"
 
 #include <weir/mutex.h>
 
 struct weir_mutex {
-    struct weir__lock lock;
-    /* Under the lock. */
+    struct weir__line line;
+    /* Under its lock. */
     const struct weir__wait *owner; /* NULL: free */
     struct weir_task *owner_task;   /* NULL: free, or a plain thread's */
     int owner_thread;               /* of a plain thread: its number in the kernel */
     bool abandoned;
-    struct weir__list waiters; /* weir__waiter.link */
-    size_t waiting;
     int64_t since_ns; /* when the owner got it */
     uint64_t locked_total;
-    uint64_t waited_total;
-    uint64_t wait_ns;
-    struct weir__task_end end;  /* in its task's list of ends */
-    char name[WEIR_NAME_BYTES]; /* constant */
+    struct weir__task_end end; /* in its task's list of ends */
 };
 
 /* Why one waits for a mutex; the object is the mutex. */

@@ -9,6 +9,7 @@
 #include "core/loop.h"
 #include "core/task.h"
 #include "unwind/backtrace.h"
+#include "unwind/object.h"
 #include "watch/check_call.h"
 #include "watch/check_range.h"
 #include "watch/check_report.h"
@@ -45,6 +46,24 @@ static size_t find_caller(const struct weir__check *check, void *const *frames, 
     while (i < count && weir__check_owner_of(&check->ranges, frames[i]) == WEIR__CHECK_LIBC)
         i++;
     return i;
+}
+
+static size_t walk(const struct weir__check *check, const void *context, void **frames)
+{
+    size_t count = weir__backtrace_of_context(context, frames, WEIR__BACKTRACE_MAX);
+
+    if (check->interposed && count > 0) /* look_from_here */
+        memmove(frames, frames + 1, --count * sizeof frames[0]);
+    return count;
+}
+
+/* Whether the walk came to code that was loaded since the last look. */
+static bool is_cut(void *const *frames, size_t count)
+{
+    struct weir__object object;
+
+    return count > 0 && count < WEIR__BACKTRACE_MAX - 1 &&
+           !weir__object_find((uintptr_t)frames[count - 1], &object);
 }
 
 static void fill(struct weir__check_site *site, const struct weir_task *task,
@@ -84,9 +103,7 @@ void weir__check_look(const struct weir__check_call *call, const void *context)
 
     if (!check || !loop || loop->current == loop->main_task || !weir__check_judge(call, &verdict))
         return;
-    count = weir__backtrace_of_context(context, frames, WEIR__BACKTRACE_MAX);
-    if (check->interposed && count > 0) /* look_from_here */
-        memmove(frames, frames + 1, --count * sizeof frames[0]);
+    count = walk(check, context, frames);
     caller = find_caller(check, frames, count);
     if (caller < count &&
         weir__check_owner_of(&check->ranges, frames[caller]) == WEIR__CHECK_RUNTIME)
@@ -100,6 +117,10 @@ void weir__check_look(const struct weir__check_call *call, const void *context)
         atomic_fetch_add_explicit(&check->reporter.unnamed, 1, memory_order_relaxed);
     } else if (is_new) {
         weir__counter_add(&loop->counters, WEIR_BLOCKING_SITES, 1);
+        if (is_cut(frames, count)) {
+            weir__check_reporter_refresh(&check->reporter);
+            count = walk(check, context, frames);
+        }
         fill(site, loop->current, &verdict, frames, count);
         file_and_await(check, site);
     }

@@ -16,7 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { AWAIT_LOOKS = 10000, AWAIT_PAUSE_NS = 1000000 };
+enum {
+    AWAIT_LOOKS = 10000,
+    AWAIT_PAUSE_NS = 1000000,
+    REFRESH_LOOKS = 1000,
+    REFRESH_PAUSE_NS = 100000,
+};
 
 /* --- Names ------------------------------------------------------------------------------------ */
 
@@ -183,6 +188,19 @@ static void report_unnamed(struct weir__check_reporter *reporter)
     tally(reporter, "unnamed\n");
 }
 
+/* dl_iterate_phdr takes a lock, and is not for signal handlers. */
+static void refresh(struct weir__check_reporter *reporter)
+{
+    /* acquire; pairs with the release below: what was loaded before is seen */
+    unsigned wanted = atomic_load_explicit(&reporter->refreshes_wanted, memory_order_acquire);
+
+    if (wanted == atomic_load_explicit(&reporter->refreshes_done, memory_order_relaxed))
+        return;
+    weir__object_refresh();
+    /* release; pairs with the acquire below */
+    atomic_store_explicit(&reporter->refreshes_done, wanted, memory_order_release);
+}
+
 static void *reporter_main(void *arg)
 {
     struct weir__check_reporter *reporter = arg;
@@ -194,6 +212,7 @@ static void *reporter_main(void *arg)
         unsigned rings = atomic_load_explicit(&reporter->rings, memory_order_acquire);
         bool ending = atomic_load_explicit(&reporter->ending, memory_order_acquire);
 
+        refresh(reporter);
         while (next < WEIR__CHECK_SITES_MAX &&
                atomic_load_explicit(&reporter->sites->sites[next].state, memory_order_acquire))
             settle(reporter, &reporter->sites->sites[next++]);
@@ -227,6 +246,22 @@ void weir__check_reporter_file(struct weir__check_reporter *reporter, struct wei
 {
     atomic_store_explicit(&site->state, WEIR__CHECK_FILED, memory_order_release);
     ring(reporter);
+}
+
+void weir__check_reporter_refresh(struct weir__check_reporter *reporter)
+{
+    const struct timespec pause = { .tv_nsec = REFRESH_PAUSE_NS };
+    unsigned ours =
+        1 + atomic_fetch_add_explicit(&reporter->refreshes_wanted, 1, memory_order_release);
+
+    ring(reporter);
+    for (int look = 0; look < REFRESH_LOOKS; look++) {
+        unsigned done = atomic_load_explicit(&reporter->refreshes_done, memory_order_acquire);
+
+        if ((int)(done - ours) >= 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
 }
 
 bool weir__check_reporter_await(struct weir__check_site *site)

@@ -27,7 +27,9 @@ struct weir__check_reporter {
     int tally_fd; /* for weir-check; -1: nobody counts */
 
     pthread_t thread;
-    atomic_uint rings; /* a futex: grows with what is filed, and at the end */
+    atomic_uint rings; /* a futex: grows with what is filed or wanted, and at the end */
+    atomic_uint refreshes_wanted;
+    atomic_uint refreshes_done; /* of those wanted */
     atomic_bool ending;
     atomic_ulong unnamed; /* calls at sites beyond the table; relaxed */
     char text[WEIR__CHECK_TEXT_BYTES];
@@ -42,6 +44,10 @@ void weir__check_reporter_stop(struct weir__check_reporter *reporter);
 /* The site is filled. Async-signal-safe. */
 void weir__check_reporter_file(struct weir__check_reporter *reporter,
                                struct weir__check_site *site);
+
+/* Lets it look which objects are loaded: a look that begins after this call does. Waits for it, a
+ * while at most: it may be in the program's own callback. Async-signal-safe. */
+void weir__check_reporter_refresh(struct weir__check_reporter *reporter);
 
 /* Waits until the reporter has seen the site. False: it takes too long. Async-signal-safe. */
 bool weir__check_reporter_await(struct weir__check_site *site);

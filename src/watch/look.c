@@ -31,13 +31,13 @@ static bool is_owner(struct weir_task *task, struct weir__looked *looked)
     for (size_t i = 0; i < count; i++) { /* only the task gives them back, and it is parked */
         size_t waiting;
 
-        weir__lock_acquire(&owned[i]->lock);
-        waiting = owned[i]->waiting;
-        weir__lock_release(&owned[i]->lock);
+        weir__lock_acquire(&owned[i]->line.lock);
+        waiting = owned[i]->line.waiting;
+        weir__lock_release(&owned[i]->line.lock);
         if (i > 0 && waiting <= looked->waiting)
             continue;
         looked->waiting = waiting;
-        memcpy(looked->subject, owned[i]->name, sizeof looked->subject);
+        memcpy(looked->subject, owned[i]->line.name, sizeof looked->subject);
     }
     return count > 0;
 }

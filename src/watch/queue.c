@@ -76,6 +76,7 @@ static void add_tasks(struct rows *rows, const struct weir__loop *loop)
         .now = get(loop, WEIR_TASKS_NOW),
         .now_max = get(loop, WEIR_TASKS_MAX),
         .waiting = get(loop, WEIR_SPAWNS_WAITING_NOW),
+        .waiting_max = get(loop, WEIR_SPAWNS_WAITING_MAX),
         .waited_count = get(loop, WEIR_SPAWNS_WAITED),
         .wait_ns = get(loop, WEIR_SPAWN_WAIT_NS),
         .wait_max_ns = get(loop, WEIR_SPAWN_WAIT_MAX_NS),
@@ -102,16 +103,25 @@ static void add_buffers(struct rows *rows, const struct weir__loop *loop)
     add(rows, &row, "receive buffers", "loop");
 }
 
-/* Reaped empty before each entry to the kernel: how many there are is nothing to look at. */
-static void add_completions(struct rows *rows, const struct weir__loop *loop)
+/* Both are emptied in each turn: how many there are now is nothing to look at. Who finds no entry
+ * has the others submitted, and goes on. */
+static void add_ring(struct rows *rows, const struct weir__loop *loop)
 {
-    const struct weir_queue_stats row = {
+    const struct weir_queue_stats entries = {
+        .loop_index = (int)loop->index,
+        .limit = loop->ring.uring.sq.ring_entries,
+        .now_max = get(loop, WEIR_RING_PREPARED_MAX),
+        .waited_count = get(loop, WEIR_RING_FLUSHES),
+    };
+    const struct weir_queue_stats completions = {
         .loop_index = (int)loop->index,
         .limit = loop->ring.uring.cq.ring_entries,
+        .now_max = get(loop, WEIR_RING_COMPLETED_MAX),
         .refused_count = get(loop, WEIR_RING_OVERFLOWS),
     };
 
-    add(rows, &row, "completions", "loop");
+    add(rows, &entries, "submissions", "loop");
+    add(rows, &completions, "completions", "loop");
 }
 
 static void add_loop(struct rows *rows, struct weir__loop *loop)
@@ -127,7 +137,7 @@ static void add_loop(struct rows *rows, struct weir__loop *loop)
     add_tasks(rows, loop);
     add_credits(rows, loop, &loop->arrivals_credits, "remote spawns");
     add_buffers(rows, loop);
-    add_completions(rows, loop);
+    add_ring(rows, loop);
 }
 
 /* --- Of the runtime. -------------------------------------------------------------------------- */
@@ -135,7 +145,7 @@ static void add_loop(struct rows *rows, struct weir__loop *loop)
 static void add_memory(struct rows *rows, const struct weir__runtime *runtime)
 {
     struct weir__budget *memory = runtime->memory;
-    const struct weir_queue_stats row = {
+    struct weir_queue_stats row = {
         .loop_index = -1,
         .in_bytes = true,
         .limit = memory->limit,
@@ -145,6 +155,12 @@ static void add_memory(struct rows *rows, const struct weir__runtime *runtime)
         .refused_count = atomic_load_explicit(&memory->refused_count, memory_order_relaxed),
     };
 
+    weir__lock_acquire(&memory->lock);
+    row.waited_count = memory->waited_count;
+    row.wait_ns = memory->wait_ns;
+    row.wait_max_ns = memory->wait_max_ns;
+    row.expired_count = memory->expired_count;
+    weir__lock_release(&memory->lock);
     add(rows, &row, "memory", "runtime");
 }
 
@@ -169,6 +185,8 @@ static void add_regions(struct rows *rows, const struct weir__runtime *runtime)
 
     for (unsigned i = 0; i < runtime->loop_count; i++)
         row.now += get(runtime->loops[i], WEIR_BUFFERS_NOW);
+    row.now_max = get(runtime->loops[0], WEIR_BUFFERS_NOW_MAX);
+    row.refused_count = get(runtime->loops[0], WEIR_BUFFERS_REFUSED);
     add(rows, &row, "registered buffers", "runtime");
 }
 
@@ -179,6 +197,8 @@ static void add_pool(const struct weir_pool_stats *stats, void *context)
         .limit = stats->queued_limit,
         .now = stats->queued,
         .now_max = stats->queued_max,
+        .waiting = stats->places_waiting,
+        .waiting_max = stats->places_waiting_max,
         .waited_count = stats->jobs_run,
         .wait_ns = stats->wait_ns + stats->place_wait_ns,
         .wait_max_ns = stats->wait_max_ns,
@@ -198,6 +218,7 @@ static void add_answers(struct rows *rows, const struct weir__runtime *runtime)
     if (weir_resolve_read_stats(&stats) < 0)
         return;
     row.now = stats.answers_now;
+    row.now_max = stats.answers_now_max;
     row.dropped_count = stats.evicted;
     add(rows, &row, "answers", "resolver");
 }
@@ -225,6 +246,7 @@ static void add_chan(struct weir_chan *chan, const struct weir_chan_stats *stats
         .waiting = stats->waiting_senders,
         .waited_count = stats->parked_senders_total,
         .wait_ns = stats->parked_senders_ns,
+        .wait_max_ns = stats->parked_senders_max_ns,
         .refused_count = stats->refused_total,
         .expired_count = stats->expired_total,
         .dropped_count = stats->dropped_total,

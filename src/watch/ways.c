@@ -47,9 +47,9 @@ static bool note_mutex(struct weir__survey_part *part, const void *object)
     struct weir_mutex *mutex = (struct weir_mutex *)(uintptr_t)object;
     const struct weir_task *owner;
 
-    weir__lock_acquire(&mutex->lock);
+    weir__lock_acquire(&mutex->line.lock);
     owner = mutex->owner_task;
-    weir__lock_release(&mutex->lock);
+    weir__lock_release(&mutex->line.lock);
     return owner && add(part, WEIR__WAY_TASK, owner);
 }
 

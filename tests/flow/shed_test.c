@@ -194,7 +194,8 @@ CASE(what_cannot_be_done_in_time_is_not_begun, ALONE, 0)
     options.context = &notes;
     CHECK_SAME(weir_shed_create(&shed, sizeof value, &options), 0);
     CHECK_SAME(weir_shed_put(shed, &value, weir_in_ms(10)), -ETIME);
-    CHECK_SAME(look_at(shed).turned_away_total, 1);
+    CHECK_SAME(weir_shed_put(shed, &value, INT64_MIN), -ETIME);
+    CHECK_SAME(look_at(shed).turned_away_total, 2);
     CHECK_SAME(weir_shed_put(shed, &value, weir_in_ms(31)), 0);
     value = 2;
     CHECK_SAME(weir_shed_put(shed, &value, weir_in_ms(21)), 0);

@@ -195,8 +195,11 @@ static int refusals_body(void *arg)
         CHECK_EQUAL(weir_buffer_register(block + i * BLOCK_BYTES, BLOCK_BYTES), 0);
     refused(block + 10, 1, -EEXIST, "overlaps");
     refused(block + WEIR_BUFFERS_MAX * BLOCK_BYTES, BLOCK_BYTES, -ENOBUFS, "16 regions");
+    CHECK_EQUAL(counter(WEIR_BUFFERS_REFUSED), 1);
     CHECK_EQUAL(weir_buffer_unregister(block + BLOCK_BYTES + 1), -ENOENT);
     CHECK_EQUAL(weir_buffer_unregister(block + BLOCK_BYTES), 0);
+    CHECK_EQUAL(counter(WEIR_BUFFERS_NOW_MAX), WEIR_BUFFERS_MAX);
+    CHECK_EQUAL(counter(WEIR_BUFFERS_NOW), WEIR_BUFFERS_MAX - 1);
     CHECK_EQUAL(weir_buffer_register(block + WEIR_BUFFERS_MAX * BLOCK_BYTES, BLOCK_BYTES), 0);
     CHECK_EQUAL(counter(WEIR_BUFFERS_NOW), WEIR_BUFFERS_MAX);
     free(block);

@@ -168,6 +168,7 @@ static int narrow_body(void *arg)
     CHECK_EQUAL(questions("a", NULL, false, 2), 0);
     CHECK_EQUAL(questions("b", NULL, false, 2), 1);
     CHECK_EQUAL(stats_now().answers_now, 2);
+    CHECK_EQUAL(stats_now().answers_now_max, 2);
     CHECK_EQUAL(stats_now().evicted, 2);
     CHECK_EQUAL(questions("missing-", NULL, false, -ENOENT), 1);
     weir_sleep(weir_in_ms(3));

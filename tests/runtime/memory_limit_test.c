@@ -192,6 +192,103 @@ static int cancel_body(void *arg)
     return 0;
 }
 
+/* --- One spawn that waits for all there is to wait for. --------------------------------------- */
+
+enum { TASKS = 4 }; /* the root task, who spawns, who holds the scope's place, who takes the room */
+
+static struct line {
+    struct weir_scope *bounded, *others;
+    struct weir_chan *place_gate, *room_gate;
+} line;
+
+static int spawn_into_all(void *arg)
+{
+    struct weir_spawn_options options = { .wait_ns = FOR_LONG_NS, .stack_bytes = 1 << 20 };
+
+    (void)arg;
+    CHECK_EQUAL(weir_spawn(line.bounded, nothing, NULL, &options), 0);
+    return 0;
+}
+
+static int take_the_room(void *arg)
+{
+    struct weir_spawn_options options = { .wait_ns = FOR_LONG_NS };
+
+    (void)arg;
+    CHECK_EQUAL(weir_spawn(line.others, recv_one, line.room_gate, &options), 0);
+    return recv_one(line.room_gate);
+}
+
+static size_t guests(void)
+{
+    struct weir_scope_stats stats;
+
+    CHECK_EQUAL(weir_scope_read_stats(line.bounded, &stats), 0);
+    return stats.waiting;
+}
+
+static void await_counter(enum weir_counter id, long long value)
+{
+    while (counter(id) != value)
+        CHECK_EQUAL(weir_yield(), 0);
+}
+
+/* A place in the scope, then room among the tasks, then memory: wait_ns is for all of them, and
+ * for the loop it is one wait. */
+static int line_body(void *arg)
+{
+    struct weir_scope_options one = { .limit = 1 };
+    struct weir_task *spawner;
+    struct weir_spawn_options options = { .task = &spawner };
+    struct weir_chan *big;
+    int64_t deadline_ns;
+
+    (void)arg;
+    line.place_gate = make_gate();
+    line.room_gate = make_gate();
+    CHECK_EQUAL(weir_scope_create(&line.bounded, WEIR_SCOPE_COLLECT, &one), 0);
+    CHECK_EQUAL(weir_scope_create(&line.others, WEIR_SCOPE_COLLECT, NULL), 0);
+    CHECK_EQUAL(weir_spawn(line.bounded, recv_one, line.place_gate, NULL), 0);
+    CHECK_EQUAL(weir_spawn(line.others, spawn_into_all, NULL, &options), 0);
+    while (guests() == 0)
+        CHECK_EQUAL(weir_yield(), 0);
+    deadline_ns = spawner->deadline_ns;
+    CHECK_EQUAL(weir_spawn(line.others, take_the_room, NULL, NULL), 0);
+    await_counter(WEIR_SPAWNS_WAITING_NOW, 1);
+    big = fill_with_a_chan();
+
+    CHECK_EQUAL(weir_chan_close(line.place_gate, 0), 0); /* the room goes to who waits for it */
+    await_counter(WEIR_SPAWNS_WAITED, 1);
+    await_counter(WEIR_SPAWNS_WAITING_NOW, 1);
+    CHECK_EQUAL(guests(), 0);
+    CHECK_EQUAL(spawner->deadline_ns, deadline_ns);
+    CHECK_EQUAL(weir_chan_close(line.room_gate, 0), 0);
+    while (atomic_load(&memory()->waiting_count) == 0)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(spawner->deadline_ns, deadline_ns);
+    CHECK_EQUAL(weir_chan_release(big), 0);
+    CHECK_EQUAL(weir_join(spawner, NULL, WEIR_FOREVER), 0);
+    CHECK_EQUAL(counter(WEIR_SPAWNS_WAITED), 2);
+    CHECK_EQUAL(counter(WEIR_SPAWNS_WAITING_NOW), 0);
+    CHECK_EQUAL(weir_scope_join(line.bounded, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_scope_join(line.others, WEIR_FOREVER), 0);
+    CHECK_EQUAL(weir_chan_release(line.place_gate), 0);
+    CHECK_EQUAL(weir_chan_release(line.room_gate), 0);
+    return 0;
+}
+
+static void test_one_wait_for_all(void **state)
+{
+    const struct weir_options few = {
+        .loop_count = 1,
+        .tasks_per_loop = TASKS,
+        .memory_limit_bytes = LIMIT_BYTES,
+    };
+
+    (void)state;
+    assert_int_equal(test_run(line_body, NULL, &few), 0);
+}
+
 static void test_spawns_at_the_limit(void **state)
 {
     weir_task_fn *const bodies[] = { tasks_body, end_body, give_body, cancel_body };
@@ -285,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spawns_at_the_limit),
+        cmocka_unit_test(test_one_wait_for_all),
         cmocka_unit_test(test_channels_count),
         cmocka_unit_test(test_streams_do_without),
     };

@@ -224,33 +224,65 @@ static int sleep_forever(void *arg)
     return weir_sleep(WEIR_FOREVER);
 }
 
+struct forgotten {
+    struct weir_scope_options options;
+    bool has_child;
+    bool is_of_child; /* the root task joins the one who forgets */
+};
+
 static int forget_a_scope(void *arg)
 {
+    const struct forgotten *forgotten = arg;
     struct weir_scope *scope;
 
-    if (weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL) < 0 ||
-        weir_spawn(scope, sleep_forever, arg, NULL) < 0)
+    if (weir_scope_create(&scope, WEIR_SCOPE_COLLECT, &forgotten->options) < 0 ||
+        (forgotten->has_child && weir_spawn(scope, sleep_forever, NULL, NULL) < 0))
         _exit(98);
     return weir_yield();
 }
 
+static int forget_in_a_child(void *arg)
+{
+    struct weir_scope *scope;
+
+    if (weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL) < 0 ||
+        weir_spawn(scope, forget_a_scope, arg, NULL) < 0)
+        _exit(98);
+    return weir_scope_join(scope, WEIR_FOREVER);
+}
+
 static void run_forgetful(void *arg)
 {
+    const struct forgotten *forgotten = arg;
     struct rlimit no_core = { 0 };
 
     setrlimit(RLIMIT_CORE, &no_core);
-    weir_run(forget_a_scope, arg, NULL);
+    weir_run(forgotten->is_of_child ? forget_in_a_child : forget_a_scope, arg, NULL);
     _exit(0);
 }
 
 static void test_a_forgotten_scope_is_told(void **state)
 {
-    int status = test_fork(run_forgetful, NULL, output, sizeof output);
+    static const struct forgotten ways[] = {
+        { .options = { .name = "clients" }, .has_child = true },
+        { .options = { .name = "clients" } },
+        { .options = { .name = "clients", .duration_ns = INT64_C(3600000000000) } },
+        { .options = { .name = "clients", .cancel_at_join = true } },
+        { .options = { .name = "clients" }, .is_of_child = true },
+    };
 
     (void)state;
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), SIGABRT);
-    says("join each scope before the root task returns");
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct forgotten way = ways[i];
+        int status = test_fork(run_forgetful, &way, output, sizeof output);
+
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGABRT);
+        says("scope \"clients\", created at forget_a_scope+0x");
+        says(way.has_child ? "was never joined (tasks in it: 1)"
+                           : "was never joined (tasks in it: 0)");
+        says("join it on every way out of what created it, before the root task returns");
+    }
 }
 
 int main(void)

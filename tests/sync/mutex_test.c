@@ -76,6 +76,8 @@ CASE(it_is_handed_over_in_order, EVERYWHERE, 0)
     CHECK(!read_mutex(mutex).held);
     CHECK_SAME(read_mutex(mutex).locked_total, WAITERS + 1);
     CHECK_SAME(read_mutex(mutex).waited_total, WAITERS);
+    CHECK_SAME(read_mutex(mutex).waiting_max, WAITERS);
+    CHECK(read_mutex(mutex).wait_max_ns <= read_mutex(mutex).wait_ns);
     CHECK_SAME(weir_mutex_destroy(mutex), 0);
 }
 
@@ -95,6 +97,8 @@ CASE(only_its_owner_unlocks_it, EVERYWHERE, 0)
     actor_join(&locker.actor);
     CHECK_SAME(locker.result, -ETIME);
     CHECK_SAME(read_mutex(mutex).waiting, 0);
+    CHECK_SAME(read_mutex(mutex).refused_total, 1);
+    CHECK_SAME(read_mutex(mutex).expired_total, 1);
     CHECK_SAME(weir_mutex_unlock(mutex), 0);
     CHECK_SAME(weir_mutex_destroy(mutex), 0);
 }

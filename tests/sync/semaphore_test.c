@@ -54,11 +54,15 @@ CASE(permits_are_handed_over_in_order, EVERYWHERE, 0)
     struct weir_semaphore *semaphore = make_semaphore(PERMITS);
     struct taker takers[WAITERS];
     atomic_size_t next = 0;
+    uint64_t waited_before;
 
     for (int i = 0; i < PERMITS; i++)
         CHECK_SAME(weir_semaphore_take(semaphore, WEIR_NOW), 0);
     CHECK_SAME(weir_semaphore_take(semaphore, WEIR_NOW), -EAGAIN);
     CHECK_SAME(weir_semaphore_take(semaphore, weir_in_us(50)), -ETIME);
+    CHECK_SAME(read_semaphore(semaphore).refused_total, 1);
+    CHECK_SAME(read_semaphore(semaphore).expired_total, 1);
+    waited_before = read_semaphore(semaphore).waited_total; /* 0 if it came too late to wait */
     for (size_t i = 0; i < WAITERS; i++)
         begin_take(scene, &takers[i], semaphore, &next);
     CHECK_SAME(weir_semaphore_destroy(semaphore), -EBUSY);
@@ -72,7 +76,9 @@ CASE(permits_are_handed_over_in_order, EVERYWHERE, 0)
         CHECK_SAME(weir_semaphore_give(semaphore), 0);
     CHECK_SAME(weir_semaphore_give(semaphore), -EOVERFLOW);
     CHECK_SAME(read_semaphore(semaphore).count, PERMITS);
-    CHECK_SAME(read_semaphore(semaphore).waited_total, WAITERS + 1);
+    CHECK_SAME(read_semaphore(semaphore).waited_total, waited_before + WAITERS);
+    CHECK_SAME(read_semaphore(semaphore).waiting_max, WAITERS);
+    CHECK(read_semaphore(semaphore).wait_max_ns <= read_semaphore(semaphore).wait_ns);
     CHECK_SAME(weir_semaphore_destroy(semaphore), 0);
 }
 

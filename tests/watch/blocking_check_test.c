@@ -3,6 +3,7 @@
  * blocking_call_test.c. Everything runs twice, the second time by the interposer. */
 #include "blocking.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 
@@ -60,6 +61,59 @@ static void case_173_blocking_call_is_named(void **state)
     assert_non_null(strstr(notes.at[0].text, "\n    read_in_task+0x"));
     assert_non_null(strstr(notes.at[0].text, " (test_watch_blocking_check)\n"));
     assert_non_null(strstr(notes.at[0].text, "\n  instead: weir_read\n"));
+}
+
+/* --- Libraries that are loaded while the loops run -------------------------------------------- */
+
+typedef int late_fn(void);
+typedef int late_call_fn(late_fn *body);
+
+static int load(void *arg)
+{
+    void **library = arg;
+
+    *library = dlopen(LATE_LIBRARY, RTLD_NOW);
+    return *library ? 0 : -ENOENT;
+}
+
+static NOINLINE int call_late(void *library)
+{
+    late_call_fn *call = (late_call_fn *)(uintptr_t)dlsym(library, "late_call");
+    late_fn *nap = (late_fn *)(uintptr_t)dlsym(library, "late_nap");
+    int result = call(nap);
+
+    KEEP_PLACE();
+    return result;
+}
+
+static int load_and_call(void *arg)
+{
+    void *library = NULL;
+    int result;
+
+    (void)arg;
+    CHECK_EQUAL(weir_pool_run(load, &library, WEIR_FOREVER), 0);
+    result = call_late(library);
+    CHECK_EQUAL(dlclose(library), 0);
+    return result;
+}
+
+/* The first call out of such a library is walked through to its end, too. */
+static void test_a_library_loaded_late(void **state)
+{
+    const char *text;
+
+    (void)state;
+    need_check();
+    run_checked(load_and_call, NULL, &notes);
+    assert_int_equal(notes.count, 1);
+    text = notes.at[0].text;
+    for (const char *const *name =
+             (const char *const[]){ "late_nap+0x", "late_call+0x", "call_late+0x", NULL };
+         *name; name++) {
+        text = strstr(text, *name);
+        assert_non_null(text);
+    }
 }
 
 /* --- Once for each place ---------------------------------------------------------------------- */
@@ -336,6 +390,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_abort_says_why_first),
         cmocka_unit_test(test_an_overflow_is_said_as_ever),
         cmocka_unit_test(case_173_blocking_call_is_named),
+        cmocka_unit_test(test_a_library_loaded_late),
         cmocka_unit_test(test_once_for_each_place),
         cmocka_unit_test(test_names_of_functions_and_libraries_are_allowed),
         cmocka_unit_test(test_the_environment_allows_and_prevails),

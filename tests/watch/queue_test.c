@@ -9,12 +9,14 @@
 
 #include <weir.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -76,7 +78,7 @@ static int all_body(void *arg)
 {
     static const char *const of_loops[] = {
         "disk reads",    "disk writes",     "zero-copy sends", "tasks",
-        "remote spawns", "receive buffers", "completions",
+        "remote spawns", "receive buffers", "submissions",     "completions",
     };
     static const char *const of_runtime[] = { "memory", "stacks", "registered buffers" };
     static const char *const pools[] = { "pool", "cpu", "resolver" };
@@ -132,6 +134,7 @@ static int tasks_body(void *arg)
     queue = find("tasks", "loop", 0);
     check_full(&queue, 2);
     CHECK(queue.wait_max_ns >= WAIT_NS);
+    CHECK_EQUAL(queue.waiting_max, 1);
     CHECK_EQUAL(weir_chan_close(gate, 0), 0);
     CHECK_EQUAL(weir_yield(), 0);
     CHECK_EQUAL(weir_chan_release(gate), 0);
@@ -160,6 +163,82 @@ static int spawns_body(void *arg)
     CHECK_EQUAL(weir_chan_close(gate, 0), 0);
     CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
     CHECK_EQUAL(weir_chan_release(gate), 0);
+    return 0;
+}
+
+static struct weir_stream *open_stream(int *peer)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    struct weir_stream *stream = NULL;
+    socklen_t bytes = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQUAL(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    CHECK_EQUAL(listen(listener, 1), 0);
+    CHECK_EQUAL(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    *peer = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_EQUAL(connect(*peer, (struct sockaddr *)&address, bytes), 0);
+    CHECK_EQUAL(weir_stream_open(&stream, accept(listener, NULL, NULL), NULL), 0);
+    close(listener);
+    return stream;
+}
+
+/* The loop's only one holds what nobody reads; the next reader does without. */
+static int buffers_body(void *arg)
+{
+    uint64_t limit = ((const struct weir_options *)arg)->receive_buffers_bytes;
+    struct weir_stream *streams[2];
+    struct weir_queue_stats queue;
+    int peers[2];
+    char byte;
+
+    if (!(weir__loop_current->ring.features & WEIR_FEATURE_MULTISHOT_RECV))
+        return 0;
+    for (int i = 0; i < 2; i++)
+        streams[i] = open_stream(&peers[i]);
+    CHECK_EQUAL(weir_stream_read(streams[0], &byte, 1, WEIR_NOW), -EAGAIN);
+    CHECK_EQUAL(send(peers[0], "unread", 6, 0), 6);
+    while (find("receive buffers", "loop", 0).now < limit)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(weir_stream_read(streams[1], &byte, 1, WEIR_NOW), -EAGAIN);
+    CHECK_EQUAL(send(peers[1], "x", 1, 0), 1);
+    CHECK_EQUAL(weir_stream_read(streams[1], &byte, 1, WEIR_FOREVER), 1);
+    queue = find("receive buffers", "loop", 0);
+    CHECK(queue.in_bytes);
+    CHECK_EQUAL(queue.limit, limit);
+    CHECK_EQUAL(queue.now, limit);
+    CHECK_EQUAL(queue.now_max, limit);
+    CHECK(queue.refused_count > 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQUAL(weir_stream_abort(streams[i]), 0);
+        close(peers[i]);
+    }
+    CHECK_EQUAL(find("receive buffers", "loop", 0).now, 0);
+    return 0;
+}
+
+/* One entry more than there are, and all complete together. */
+static int ring_body(void *arg)
+{
+    unsigned entries = ((const struct weir_options *)arg)->ring_entries;
+    struct weir_queue_stats queue = find("submissions", "loop", 0);
+    uint64_t flushes = queue.waited_count;
+
+    CHECK_EQUAL(queue.limit, entries);
+    for (unsigned i = 0; i < entries + 1; i++) {
+        struct io_uring_sqe *sqe = weir__ring_sqe(&weir__loop_current->ring);
+
+        io_uring_prep_nop(sqe);
+        weir__ring_complete_to(sqe, NULL);
+    }
+    queue = find("submissions", "loop", 0);
+    CHECK_EQUAL(queue.now_max, entries);
+    CHECK_EQUAL(queue.waited_count, flushes + 1);
+    queue = find("completions", "loop", 0);
+    CHECK(queue.now_max >= entries);
+    CHECK(queue.now_max <= queue.limit);
+    CHECK_EQUAL(queue.refused_count, 0);
     return 0;
 }
 
@@ -212,6 +291,14 @@ static int memory_body(void *arg)
     CHECK_EQUAL(queue.now_max, queue.now);
     CHECK_EQUAL(queue.refused_count, 1);
     CHECK_EQUAL(find("stacks", "runtime", -1).refused_count, 1);
+    options.wait_ns = WAIT_NS;
+    CHECK_EQUAL(weir_spawn(weir_task_scope(), recv_until_closed, big, &options), -ETIME);
+    queue = find("memory", "runtime", -1);
+    CHECK_EQUAL(queue.waiting, 0);
+    CHECK_EQUAL(queue.waited_count, 1);
+    CHECK_EQUAL(queue.expired_count, 1);
+    CHECK(queue.wait_ns >= WAIT_NS);
+    CHECK_EQUAL(queue.wait_max_ns, queue.wait_ns);
     CHECK_EQUAL(weir_chan_release(big), 0);
     return 0;
 }
@@ -286,6 +373,27 @@ static int jobs_body(void *arg)
     return 0;
 }
 
+/* One runs, one is queued, the third waits for its place. */
+static int places_body(void *arg)
+{
+    struct weir_scope *scope;
+
+    (void)arg;
+    sem_init(&gate, 0, 0);
+    CHECK_EQUAL(weir_scope_create(&scope, WEIR_SCOPE_COLLECT, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(weir_spawn(scope, run_job, NULL, NULL), 0);
+    while (find("jobs", "pool", -1).waiting < 1)
+        CHECK_EQUAL(weir_yield(), 0);
+    CHECK_EQUAL(find("jobs", "pool", -1).now, 1);
+    for (int i = 0; i < 3; i++)
+        sem_post(&gate);
+    CHECK_EQUAL(weir_scope_join(scope, WEIR_FOREVER), 0);
+    CHECK_EQUAL(find("jobs", "pool", -1).waiting, 0);
+    CHECK_EQUAL(find("jobs", "pool", -1).waiting_max, 1);
+    return 0;
+}
+
 static int chan_body(void *arg)
 {
     struct weir_chan *orders = make_chan(2, &(struct weir_chan_options){ .name = "orders" });
@@ -300,6 +408,7 @@ static int chan_body(void *arg)
     CHECK_EQUAL(weir_chan_send(orders, NULL, weir_in_ns(20 * WAIT_NS)), -ETIME);
     queue = find("orders", "channel", -1);
     check_full(&queue, 2);
+    CHECK_EQUAL(queue.wait_max_ns, queue.wait_ns);
     CHECK_EQUAL(weir_chan_send(orders, NULL, 1), -ETIME);
     CHECK_EQUAL(find("orders", "channel", -1).expired_count, 2);
     CHECK_EQUAL(weir_chan_send(news, NULL, WEIR_NOW), 0);
@@ -352,12 +461,18 @@ static void test_each_queue_is_filled(void **state)
     run(spawns_body,
         (struct weir_options){ .loop_count = 2, .tasks_per_loop = 1, .remote_spawns = 1 });
     run(submissions_body, (struct weir_options){ .loop_count = 1, .submission_limit = 3 });
+    run(buffers_body, (struct weir_options){ .loop_count = 1,
+                                             .receive_buffer_bytes = 4096,
+                                             .receive_buffers_bytes = 4096 });
+    run(ring_body, (struct weir_options){ .loop_count = 1, .ring_entries = 16 });
     run(memory_body, (struct weir_options){ .loop_count = 1, .memory_limit_bytes = 4 << 20 });
     run(stacks_body, (struct weir_options){ .loop_count = 1, .stack_total_bytes = 8 * 65536 });
     run(jobs_body, (struct weir_options){ .loop_count = 1,
                                           .pool_threads_max = 1,
                                           .pool_queue_limit = 1,
                                           .pool_when_full = WEIR_WHEN_FULL_REFUSE });
+    run(places_body,
+        (struct weir_options){ .loop_count = 1, .pool_threads_max = 1, .pool_queue_limit = 1 });
     run(chan_body, (struct weir_options){ .loop_count = 1 });
     run(gauges_body, (struct weir_options){ .loop_count = 1 });
 }
