@@ -54,6 +54,7 @@ struct weir__held {
     /* The watcher's own. */
     struct weir__stall_sign sign;
     int64_t still_since_ns;
+    int64_t before_gap_ns;   /* of this stall: a gap began its time anew */
     int64_t moving_since_ns; /* it has neither been still nor idle for long since */
     int64_t turn_since_ns;   /* the turn goes on since then, at least; or the last stall ended */
     bool idle;

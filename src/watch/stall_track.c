@@ -45,7 +45,7 @@ static void count(struct weir__held *held, enum weir_counter id, int64_t amount)
 static void end_stall(struct weir__stall *stall, struct weir__held *held, int64_t now_ns)
 {
     if (held->stalled) {
-        count(held, WEIR_STALL_NS, now_ns - held->still_since_ns);
+        count(held, WEIR_STALL_NS, held->before_gap_ns + now_ns - held->still_since_ns);
         if (held->reports == 0) {
             count(held, WEIR_STALLS_UNREPORTED, 1);
             stall->unreported++;
@@ -54,6 +54,7 @@ static void end_stall(struct weir__stall *stall, struct weir__held *held, int64_
         held->turn_since_ns = now_ns;
     }
     held->stalled = false;
+    held->before_gap_ns = 0;
     held->reports = 0;
     held->suspected_ns = 0;
     held->still_since_ns = now_ns;
@@ -175,12 +176,15 @@ void weir__stall_find_queue(struct weir__held *held, int64_t now_ns, struct weir
     finding->stall.report = ++held->queue_reports;
 }
 
-/* All threads stood still (a debugger, a suspended machine): what was seen before means nothing. */
+/* All threads stood still (a debugger, a suspended machine): what was seen before means nothing but
+ * that a stall that had been found lasted until the last look. */
 void weir__stall_forgive(struct weir__stall *stall, int64_t now_ns)
 {
     for (unsigned i = 0; i < stall->runtime->loop_count; i++) {
         struct weir__held *held = &stall->helds[i];
 
+        if (held->stalled)
+            held->before_gap_ns += stall->looked_ns - held->still_since_ns;
         held->still_since_ns = now_ns;
         held->moving_since_ns = now_ns;
         held->turn_since_ns = now_ns;
