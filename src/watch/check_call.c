@@ -497,10 +497,20 @@ bool weir__check_judge(const struct weir__check_call *call, struct weir__check_v
     return row->rule(row, call->args, verdict);
 }
 
+/* Where what was called has no name of its own (it jumps to a static function), there is that of
+ * what it calls in turn, such as _IO_file_fopen. */
 static const struct {
     const char *function;
     const char *remedy;
 } functions[] = {
+    { "_IO_file_fopen", "weir_read_file, weir_write_file, or weir_pool_run around the use of the "
+                        "FILE" },
+    { "_IO_file_underflow", "weir_read_file, or weir_pool_run around the use of the FILE" },
+    { "_IO_file_write", "weir_write_file, or weir_pool_run around the use of the FILE" },
+    { "getpwnam_r", "weir_pool_run around it" },
+    { "getpwuid_r", "weir_pool_run around it" },
+    { "getgrnam_r", "weir_pool_run around it" },
+    { "getgrgid_r", "weir_pool_run around it" },
     { "getaddrinfo", "weir_resolve" },
     { "gethostbyname", "weir_resolve" },
     { "gethostbyname_r", "weir_resolve" },

@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -376,6 +377,12 @@ static void do_stdio(int fd)
     fclose(file);
 }
 
+static void do_getpwnam(int fd)
+{
+    (void)fd;
+    CHECK(getpwnam("root") != NULL);
+}
+
 static int compare_slowly(const void *left, const void *right)
 {
     usleep(1);
@@ -503,6 +510,9 @@ static const struct row {
     { "getaddrinfo", do_getaddrinfo, &fds.null, "openat getaddrinfo", "", "weir_resolve", false },
     { "getaddrinfo of a number", do_getaddrinfo_number, &fds.null, SILENT },
     { "stdio", do_stdio, &fds.null, "read", "regular file", NULL, false },
+    { "fopen", do_stdio, &fds.null, "openat", "",
+      "weir_read_file, weir_write_file, or weir_pool_run around the use of the FILE", true },
+    { "getpwnam", do_getpwnam, &fds.null, "openat", "", "weir_pool_run around it", true },
     { "in a callback of qsort", do_qsort, &fds.null, "clock_nanosleep", "", "weir_sleep", false },
     { "memory", do_memory, &fds.null, SILENT },
 };
