@@ -6,7 +6,7 @@ set -eu
 work=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-port=$((20000 + $$ % 20000))
+port=$((20000 + RANDOM % 12000)) # below those that the kernel gives out
 
 # shellcheck disable=SC2016 # these backquotes are the README's
 awk '/^```c$/ { block++; next } block == 1' "$WEIR_SOURCE_DIR/README.md" | sed '/^```/,$d' \
