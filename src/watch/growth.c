@@ -17,7 +17,6 @@ enum {
     MS_PER_S = 1000,
     PERCENT = 100,
     TENTHS = 10,
-    SAMPLES_MAX = 256, /* that are compared with each other */
 };
 
 bool weir__growth_is_off(const struct weir_options *options)
@@ -83,24 +82,26 @@ static void look_at_loops(struct weir__watchdog *dog, int64_t then_ns)
 }
 
 /* Of the samples, one that was spawned where most were; *share: how many, in percent. */
-static const struct weir__sighting *find_common(const struct weir__looked *const *samples,
-                                                size_t count, unsigned *share)
+static const struct weir__sighting *find_common(const struct weir__pile *samples, unsigned *share)
 {
     const struct weir__sighting *common = NULL;
     size_t most = 0;
 
-    count = count < SAMPLES_MAX ? count : SAMPLES_MAX;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < samples->count; i++) {
+        const struct weir__looked *one = weir__pile_at(samples, i);
         size_t same = 0;
 
-        for (size_t other = 0; other < count; other++)
-            same += samples[i]->sighting.spawned_at == samples[other]->sighting.spawned_at;
+        for (size_t other = 0; other < samples->count; other++) {
+            const struct weir__looked *another = weir__pile_at(samples, other);
+
+            same += one->sighting.spawned_at == another->sighting.spawned_at;
+        }
         if (same > most) {
             most = same;
-            common = &samples[i]->sighting;
+            common = &one->sighting;
         }
     }
-    *share = count ? (unsigned)(PERCENT * most / count) : 0;
+    *share = samples->count ? (unsigned)(PERCENT * most / samples->count) : 0;
     return common;
 }
 
@@ -109,8 +110,7 @@ static double seconds(int64_t ns)
     return (double)(ns / NS_PER_MS) / MS_PER_S;
 }
 
-void weir__growth_tell(struct weir__watchdog *dog, const struct weir__looked *const *samples,
-                       size_t count, int64_t now_ns)
+void weir__growth_tell(struct weir__watchdog *dog, const struct weir__pile *samples, int64_t now_ns)
 {
     struct weir__streak *streak = &dog->growth.loops[dog->growth.growing_index];
     uint64_t started = streak->in - streak->first_in, ended = streak->out - streak->first_out;
@@ -118,16 +118,16 @@ void weir__growth_tell(struct weir__watchdog *dog, const struct weir__looked *co
     const struct weir__sighting *common;
     unsigned share;
 
-    common = find_common(samples, count, &share);
+    common = find_common(samples, &share);
     if (!common)
         return;
     if (common->spawned_at)
         weir__symbol_format(common->spawned_at, true, place, sizeof place);
     snprintf(text, sizeof text,
              "weir: a producer without bound: loop %d has %llu tasks more than %.3f s ago, and of "
-             "%llu started only %llu ended; %u %% are like \"%s\" of scope \"%s\", spawned at %s. "
-             "At %u tasks spawn is refused, or waits (tasks_per_loop). To do: bound the producer "
-             "by a limit of the scope, a semaphore, or a listener's connections_max",
+             "%llu started only %llu ended; %u %% of the newest are like \"%s\" of scope \"%s\", "
+             "spawned at %s. At %u tasks spawn is refused, or waits (tasks_per_loop). To do: bound "
+             "the producer by a limit of the scope, a semaphore, or a listener's connections_max",
              dog->growth.growing_index, (unsigned long long)(started - ended),
              seconds(now_ns - streak->first_ns), (unsigned long long)started,
              (unsigned long long)ended, share, common->name, common->scope_name, place,

@@ -10,7 +10,7 @@
 #include <weir/runtime.h>
 
 struct weir__watchdog;
-struct weir__looked;
+struct weir__pile;
 struct weir_chan;
 
 enum {
@@ -37,7 +37,7 @@ struct weir__growth {
     int64_t next_tasks_ns, next_drops_ns;
     struct weir__streak *loops;
     struct weir__dropping chans[WEIR__GROWTH_CHANS];
-    int growing_index; /* of the loop of which the next look takes a sample; -1: none */
+    int growing_index; /* of the loop of which a sample is to be taken; -1: none */
 };
 
 /* Whether the options switch both off. */
@@ -50,8 +50,8 @@ void weir__growth_term(struct weir__growth *growth);
 /* Looks, if it is time; returns when it is next. */
 int64_t weir__growth_tick(struct weir__watchdog *dog, int64_t now_ns);
 
-/* With a sample of the tasks of growing_index: tells of them. */
-void weir__growth_tell(struct weir__watchdog *dog, const struct weir__looked *const *samples,
-                       size_t count, int64_t now_ns);
+/* With the newest tasks of growing_index, struct weir__looked: tells of them. */
+void weir__growth_tell(struct weir__watchdog *dog, const struct weir__pile *samples,
+                       int64_t now_ns);
 
 #endif

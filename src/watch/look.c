@@ -6,7 +6,7 @@
 #include "io/op.h"
 #include "sync/mutex.h"
 
-enum { SAMPLE_EVERY = 64, OWNED_MAX = 8 };
+enum { OWNED_MAX = 8 };
 
 static bool is_past(int64_t age_ns, int64_t limit_ns)
 {
@@ -128,8 +128,6 @@ static void note(struct weir__survey_part *part, struct weir_task *task,
         found.found |= WEIR__LOOK_LOCKED;
     if (is_wanted(look, task))
         found.found |= WEIR__LOOK_WANTED;
-    if (look->growing_index == (int)part->loop->index && part->task_count % SAMPLE_EVERY == 0)
-        found.found |= WEIR__LOOK_SAMPLE;
     if (!found.found)
         return;
     weir__sighting_take(&found.sighting, part->loop, task);
@@ -151,4 +149,27 @@ const struct weir__survey_view weir__look_view = {
                       [WEIR__SURVEY_LIVING] = sizeof(struct weir__living) },
     .task = look_at,
     .context_bytes = sizeof(struct weir__look),
+};
+
+static void sample(struct weir__survey_part *part, struct weir_task *task)
+{
+    const int *growing_index = (const void *)part->survey->context;
+    struct weir__looked *looked;
+
+    if (*growing_index != (int)part->loop->index ||
+        weir__sighting_reason(task) == &weir__callback_awaits)
+        return;
+    looked = weir__survey_note(part, WEIR__SURVEY_SIGHTINGS);
+    if (!looked)
+        return;
+    weir__chan_look_begin();
+    weir__sighting_take(&looked->sighting, part->loop, task);
+    weir__chan_look_end();
+}
+
+const struct weir__survey_view weir__sample_view = {
+    .record_bytes = { [WEIR__SURVEY_SIGHTINGS] = sizeof(struct weir__looked) },
+    .task = sample,
+    .context_bytes = sizeof(int),
+    .newest_only = true,
 };

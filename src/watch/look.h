@@ -8,7 +8,9 @@
  *   SENDER    the oldest sender of a channel
  *   OPERATION in an operation
  *   WANTED    asked for by name of its struct
- *   SAMPLE    one in 64, of a loop whose tasks only become more
+ *
+ * A sample is the newest tasks of a loop whose tasks only become more. It is a survey of its own:
+ * of so many tasks, and so busy a loop, a look at all may be given up each time.
  */
 #ifndef WEIR_WATCH_LOOK_H
 #define WEIR_WATCH_LOOK_H
@@ -23,7 +25,6 @@ enum {
     WEIR__LOOK_SENDER = 1 << 2,
     WEIR__LOOK_OPERATION = 1 << 3,
     WEIR__LOOK_WANTED = 1 << 4,
-    WEIR__LOOK_SAMPLE = 1 << 5,
 
     WEIR__LOOK_WANTED_MAX = 16,
 };
@@ -35,8 +36,7 @@ struct weir__look {
     int64_t drain_limit_ns;
     int64_t device_limit_ns;
     int64_t peer_limit_ns;
-    bool has_users;    /* channels may have their users noted: so all tasks are */
-    int growing_index; /* of the loop; -1: none */
+    bool has_users; /* channels may have their users noted: so all tasks are */
     unsigned wanted_count;
     const struct weir_task *wanted[WEIR__LOOK_WANTED_MAX];
 };
@@ -74,6 +74,9 @@ struct weir__living {
 
 /* Of WEIR__SURVEY_*. */
 extern const struct weir__survey_view weir__look_view;
+
+/* The index of the loop is the context, an int. */
+extern const struct weir__survey_view weir__sample_view;
 
 /* ways.c: notes all ways in which the parked task could be woken; false when it will be, by itself
  * or from outside (then nothing of it is noted). On its home loop, while it is looked at. */

@@ -170,12 +170,32 @@ static void look_on(struct weir__loop *loop, struct weir__survey_part *part)
     weir__loop_post(loop, &part->mail);
 }
 
+/* Home loop: all in this turn, so that no cursor stays. */
+static void look_at_newest(struct weir__loop *loop, struct weir__survey_part *part)
+{
+    struct weir__list *link;
+
+    (void)take_cursor(loop, part); /* of one that was given up */
+    link = loop->tasks.prev;
+    for (int i = 0; i < TASKS_A_TURN && link != &loop->tasks; i++) {
+        struct weir_task *task = WEIR_CONTAINER_OF(link, struct weir_task, neighbours);
+
+        link = link->prev;
+        part->task_count++;
+        part->survey->view.task(part, task);
+    }
+    answer(part);
+}
+
 static void deliver(struct weir__loop *loop, struct weir__mail *mail)
 {
     struct weir__survey_part *part = WEIR_CONTAINER_OF(mail, struct weir__survey_part, mail);
 
     if (!is_given_up(part->survey)) {
-        look_on(loop, part);
+        if (part->survey->view.newest_only)
+            look_at_newest(loop, part);
+        else
+            look_on(loop, part);
         return;
     }
     weir__list_unlink(&part->cursor);

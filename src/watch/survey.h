@@ -11,6 +11,8 @@
  * was given up loses its cursor when the next one's mail comes. So who looks at the tasks never
  * meets a cursor.
  *
+ * A survey of the newest tasks is over in one turn of each loop, however many there are.
+ *
  * A survey that was given up stays until the last loop has had its mail.
  */
 #ifndef WEIR_WATCH_SURVEY_H
@@ -61,6 +63,7 @@ struct weir__survey_view {
     void (*task)(struct weir__survey_part *part, struct weir_task *task);
     const void *context; /* copied, `context_bytes` of it, at most WEIR__SURVEY_CONTEXT_BYTES */
     size_t context_bytes;
+    bool newest_only; /* a turn's worth of each loop's tasks, the newest first */
 };
 
 struct weir__survey {

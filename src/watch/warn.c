@@ -9,8 +9,7 @@
 enum {
     NS_PER_MS = 1000000,
     MS_PER_S = 1000,
-    TOLD_A_LOOK = 8, /* of each kind; others at the next */
-    SAMPLES_MAX = 256,
+    TOLD_A_LOOK = 8,                            /* of each kind; others at the next */
     LINE_BYTES = 4 * WEIR__SIGHTING_LINE_BYTES, /* longer than any text */
 };
 
@@ -175,8 +174,6 @@ static bool warn_of_drain(struct weir__watchdog *dog, const struct weir__survey 
 struct telling {
     struct weir__watchdog *dog;
     const struct weir__survey *survey;
-    const struct weir__looked *samples[SAMPLES_MAX];
-    size_t sample_count;
     const struct weir_task *wanted[WEIR__LOOK_WANTED_MAX];
     unsigned wanted_count;
     uint64_t limits[WEIR_WARNING_COUNT]; /* of the counters */
@@ -203,11 +200,9 @@ static void warn_of_one(struct telling *telling, const struct weir__looked *look
         !warn_of_drain(dog, telling->survey, looked) &&
         telling->wanted_count < WEIR__LOOK_WANTED_MAX)
         telling->wanted[telling->wanted_count++] = looked->partner;
-    if ((looked->found & WEIR__LOOK_SAMPLE) && telling->sample_count < SAMPLES_MAX)
-        telling->samples[telling->sample_count++] = looked;
 }
 
-bool weir__warn_of(struct weir__watchdog *dog, const struct weir__survey *survey, int64_t now_ns)
+bool weir__warn_of(struct weir__watchdog *dog, const struct weir__survey *survey)
 {
     struct telling telling = { .dog = dog, .survey = survey };
 
@@ -223,8 +218,6 @@ bool weir__warn_of(struct weir__watchdog *dog, const struct weir__survey *survey
         for (size_t at = 0; at < pile->count; at++)
             warn_of_one(&telling, weir__pile_at(pile, at));
     }
-    if (dog->look.growing_index >= 0)
-        weir__growth_tell(dog, telling.samples, telling.sample_count, now_ns);
     memcpy(dog->look.wanted, telling.wanted, sizeof telling.wanted);
     dog->look.wanted_count = telling.wanted_count;
     return telling.wanted_count > 0;

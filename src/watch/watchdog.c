@@ -70,7 +70,6 @@ int weir__watchdog_create(struct weir__runtime *runtime)
         .device_limit_ns = options->device_limit_ns,
         .peer_limit_ns = options->peer_limit_ns,
         .has_users = options->channel_users,
-        .growing_index = -1,
     };
     if (weir__growth_init(&dog->growth, runtime->loop_count) < 0) {
         weir__memory_free(dog);
@@ -184,7 +183,7 @@ static void judge(struct weir__watchdog *dog, const struct weir__survey *survey,
         dog->marks.count = any ? dog->marks.count : 0;
         weir__counter_add(&dog->counters, WEIR_DEADLOCKS, told_count);
     }
-    is_suspicious |= weir__warn_of(dog, survey, now_ns);
+    is_suspicious |= weir__warn_of(dog, survey);
     dog->is_suspicious = is_suspicious;
     if (is_suspicious)
         dog->next_ns = now_ns + (dog->period_ns < SOON_NS ? dog->period_ns : SOON_NS);
@@ -195,17 +194,40 @@ static void begin(struct weir__watchdog *dog, int64_t now_ns)
 {
     struct weir__survey_view view = weir__look_view;
 
-    dog->look.growing_index = dog->growth.growing_index;
     view.context = &dog->look;
     if (weir__survey_start(dog->runtime->watch, &view, &dog->survey) < 0) {
         dog->survey = NULL;
         return;
     }
     dog->next_ns = weir__clock_add(now_ns, dog->period_ns);
-    dog->started_ns = now_ns;
+    dog->started_ns = dog->asked_ns = now_ns;
     dog->look_switches = dog->switches;
     dog->is_suspicious = false;
     weir__counter_add(&dog->counters, WEIR_WATCHDOG_LOOKS, 1);
+}
+
+/* Of the loop that grows; the other loops only let it pass. */
+static void begin_sample(struct weir__watchdog *dog, int64_t now_ns)
+{
+    struct weir__survey_view view = weir__sample_view;
+
+    view.context = &dog->growth.growing_index;
+    if (weir__survey_start(dog->runtime->watch, &view, &dog->survey) < 0) {
+        dog->survey = NULL;
+        return;
+    }
+    dog->asked_ns = now_ns;
+}
+
+/* Whatever the other loops did; and if this one did not answer, the next time it is found. */
+static void end_sample(struct weir__watchdog *dog, const struct weir__survey *survey,
+                       int64_t now_ns)
+{
+    const struct weir__survey_part *part = &survey->parts[dog->growth.growing_index];
+
+    if (part->is_good)
+        weir__growth_tell(dog, &part->piles[WEIR__SURVEY_SIGHTINGS], now_ns);
+    dog->growth.growing_index = -1;
 }
 
 static void end(struct weir__watchdog *dog, int64_t now_ns)
@@ -214,12 +236,13 @@ static void end(struct weir__watchdog *dog, int64_t now_ns)
 
     dog->survey = NULL;
     weir__survey_stop(survey);
-    if (is_good(survey))
+    if (survey->view.newest_only)
+        end_sample(dog, survey, now_ns);
+    else if (is_good(survey))
         judge(dog, survey, now_ns);
     else
         dog->is_suspicious = true;
     weir__survey_release(survey);
-    dog->growth.growing_index = -1;
 }
 
 /* While the loops run. */
@@ -228,13 +251,17 @@ static int64_t tick(struct weir__watchdog *dog, int64_t now_ns)
     int64_t next_ns;
 
     if (dog->survey) {
-        if (!weir__survey_is_answered(dog->survey) && now_ns - dog->started_ns < GIVE_UP_NS)
+        if (!weir__survey_is_answered(dog->survey) && now_ns - dog->asked_ns < GIVE_UP_NS)
             return now_ns + STEP_NS;
         end(dog, now_ns);
     }
     note_moves(dog, now_ns);
     next_ns = weir__growth_tick(dog, now_ns);
-    if (dog->growth.growing_index >= 0 || now_ns >= due_ns(dog)) {
+    if (dog->growth.growing_index >= 0) {
+        begin_sample(dog, now_ns);
+        return now_ns + STEP_NS;
+    }
+    if (now_ns >= due_ns(dog)) {
         begin(dog, now_ns);
         return now_ns + STEP_NS;
     }

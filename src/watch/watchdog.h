@@ -32,7 +32,8 @@ struct weir__watchdog {
     struct weir__runtime *runtime;
     struct weir__survey *survey;              /* LOOKING; else NULL */
     int64_t next_ns;                          /* the next look */
-    int64_t started_ns;                       /* the look that is under way */
+    int64_t started_ns;                       /* the last look */
+    int64_t asked_ns;                         /* the survey, a look or a sample */
     int64_t period_ns;                        /* between two looks */
     int64_t limits_ns[WEIR__WATCHDOG_LIMITS]; /* those that looks are for */
     size_t limit_count;
@@ -70,6 +71,6 @@ void weir__watchdog_leave(struct weir__runtime *runtime);
 void weir__warn(struct weir__watchdog *dog, enum weir_warning_kind kind, const char *text);
 
 /* warn.c: tells what a look found, deadlocks aside; whether the next one is to come soon. */
-bool weir__warn_of(struct weir__watchdog *dog, const struct weir__survey *survey, int64_t now_ns);
+bool weir__warn_of(struct weir__watchdog *dog, const struct weir__survey *survey);
 
 #endif

@@ -409,29 +409,64 @@ static int end_at_once(void *arg)
     return 0;
 }
 
-static void spawn_some(struct weir_scope *scope, weir_task_fn *fn)
+static void spawn_some(struct weir_scope *scope, weir_task_fn *fn, int64_t pause_us)
 {
     struct weir_spawn_options options = { .name = "handler" };
 
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 2; i++)
         CHECK_SAME(weir_spawn(scope, fn, NULL, &options), 0);
-    CHECK_SAME(weir_sleep(weir_in_us(300)), 0);
+    CHECK_SAME(weir_sleep(weir_in_us(pause_us)), 0);
+}
+
+/* A look that finds nothing started ends the row, and where the thread does not run for long, that
+ * happens: so it goes on until it is told of, and at a pace that leaves memory for all patience. */
+static bool grow_till_told(struct weir_scope *scope)
+{
+    spawn_some(scope, sleep_long, 4000);
+    return atomic_load(&watched.warning_count) > 0;
 }
 
 static int grow(void *arg)
 {
     struct weir_scope *scope = make_scope("clients");
-    int rounds = 0;
 
     (void)arg;
-    while (atomic_load(&watched.warning_count) == 0 && ++rounds < 5000)
-        spawn_some(scope, sleep_long);
+    AWAIT(grow_till_told(scope));
     CHECK_TOLD(&watched.told, "weir: a producer without bound: loop 0 has ", " tasks more than ",
                "started only ", " ended; ",
-               " % are like \"handler\" of scope \"clients\", spawned at "
+               " % of the newest are like \"handler\" of scope \"clients\", spawned at "
                "spawn_some+0x",
                ". At 262144 tasks spawn is refused, or waits (tasks_per_loop). To do: bound the");
     CHECK_SAME(read_counter(WEIR_TASKS_GROWING), 1);
+    end_scope(scope);
+    return 0;
+}
+
+struct hold {
+    atomic_bool began, over;
+};
+
+static int hold_loop(void *arg)
+{
+    const struct timespec pause = { .tv_nsec = MS };
+    struct hold *hold = arg;
+
+    atomic_store(&hold->began, true);
+    while (!atomic_load(&hold->over))
+        nanosleep(&pause, NULL);
+    return 0;
+}
+
+/* Beside a loop that answers nothing, no look at all tasks is complete. */
+static int grow_beside_held(void *arg)
+{
+    struct weir_scope *scope = make_scope("others");
+    struct hold hold = { .began = false };
+
+    weir_task_release(spawn_at(scope, 1, "holder", hold_loop, &hold));
+    AWAIT(atomic_load(&hold.began));
+    grow(arg);
+    atomic_store(&hold.over, true);
     end_scope(scope);
     return 0;
 }
@@ -442,8 +477,8 @@ static int come_and_go(void *arg)
     struct weir_scope *scope = make_scope("clients");
 
     (void)arg;
-    for (int i = 0; i < 100; i++)
-        spawn_some(scope, end_at_once);
+    for (int i = 0; i < 1000; i++)
+        spawn_some(scope, end_at_once, 300);
     CHECK_SAME(atomic_load(&watched.warning_count), 0);
     end_scope(scope);
     return 0;
@@ -451,56 +486,83 @@ static int come_and_go(void *arg)
 
 static void watch_growth(struct weir_options *options)
 {
-    options->growth_limit_ns = 5 * MS;
-    options->growth_tasks = 200;
+    options->growth_limit_ns = 250 * MS;
+    options->growth_tasks = 50;
+}
+
+/* Looks at nothing else, for these would take as long as patience with the loop. */
+static void watch_only_growth(struct weir_options *options)
+{
+    watch_growth(options);
+    options->deadlock_limit_ns = -1;
+}
+
+static void watch_growth_closely(struct weir_options *options)
+{
+    watch_growth(options);
+    options->growth_limit_ns = 25 * MS;
 }
 
 static void tasks_that_only_become_more(void **state)
 {
     (void)state;
     play(grow, watch_growth);
-    play(come_and_go, watch_growth);
+    play(grow_beside_held, watch_only_growth);
+    play(come_and_go, watch_growth_closely);
 }
 
-/* A channel that drops, and is received from or not; until a warning, or for so many rounds. */
-static void send_and_drop(bool is_received, int rounds)
+static struct weir_chan *make_dropping(void)
 {
-    struct weir_chan *chan = make_chan(8, &(struct weir_chan_options){
-                                              .name = "samples",
-                                              .policy = WEIR_CHAN_DROP_OLDEST,
-                                          });
+    return make_chan(8, &(struct weir_chan_options){
+                            .name = "samples",
+                            .policy = WEIR_CHAN_DROP_OLDEST,
+                        });
+}
+
+/* Some are sent, and received or not. Whether there is a warning. */
+static bool send_some(struct weir_chan *chan, bool is_received)
+{
     uint64_t value = 0;
 
-    while (atomic_load(&watched.warning_count) == 0 && --rounds > 0) {
-        for (int i = 0; i < 100; i++) {
-            CHECK(weir_chan_send(chan, &value, WEIR_NOW) >= 0);
-            if (is_received)
-                CHECK_SAME(weir_chan_recv(chan, &value, WEIR_NOW), 0);
-        }
-        CHECK_SAME(weir_sleep(weir_in_us(300)), 0);
+    for (int i = 0; i < 100; i++) {
+        CHECK(weir_chan_send(chan, &value, WEIR_NOW) >= 0);
+        if (is_received)
+            CHECK_SAME(weir_chan_recv(chan, &value, WEIR_NOW), 0);
     }
-    weir_chan_release(chan);
+    CHECK_SAME(weir_sleep(weir_in_us(300)), 0);
+    return atomic_load(&watched.warning_count) > 0;
 }
 
 static int drop_all(void *arg)
 {
+    struct weir_chan *chan = make_dropping();
+
     (void)arg;
-    send_and_drop(false, 5000);
+    AWAIT(send_some(chan, false));
     CHECK_TOLD(&watched.told, "weir: a producer without bound: channel \"samples\" has dropped ",
                " elements sent within ", " s (8 of 8 buffered, 0 waiting to receive). To do: ");
     CHECK_SAME(read_counter(WEIR_CHANS_DROPPING), 1);
+    weir_chan_release(chan);
     return 0;
 }
 
 static int drop_nothing(void *arg)
 {
+    struct weir_chan *chan = make_dropping();
+
     (void)arg;
-    send_and_drop(true, 100);
-    CHECK_SAME(atomic_load(&watched.warning_count), 0);
+    for (int i = 0; i < 100; i++)
+        CHECK(!send_some(chan, true));
+    weir_chan_release(chan);
     return 0;
 }
 
 static void watch_drops(struct weir_options *options)
+{
+    options->drop_limit_ns = 250 * MS;
+}
+
+static void watch_drops_closely(struct weir_options *options)
 {
     options->drop_limit_ns = 5 * MS;
 }
@@ -509,7 +571,7 @@ static void channels_that_drop(void **state)
 {
     (void)state;
     play(drop_all, watch_drops);
-    play(drop_nothing, watch_drops);
+    play(drop_nothing, watch_drops_closely);
 }
 
 int main(void)

@@ -20,7 +20,10 @@ struct watched {
 static inline void hear_deadlock(void *context, const struct weir_deadlock *deadlock)
 {
     struct watched *watched = context;
+    struct weir_chan *rescued = watched->rescued; /* those who wake up may release theirs */
 
+    if (rescued)
+        weir_chan_retain(rescued);
     tell(&watched->told, deadlock->text);
     watched->last = *deadlock;
     for (size_t i = 0; i < deadlock->line_count; i++)
@@ -28,8 +31,10 @@ static inline void hear_deadlock(void *context, const struct weir_deadlock *dead
     atomic_fetch_add(&watched->deadlock_count, 1);
     if (watched->rescue)
         weir_scope_cancel(watched->rescue);
-    if (watched->rescued)
-        weir_chan_close(watched->rescued, 0);
+    if (rescued) {
+        weir_chan_close(rescued, 0);
+        weir_chan_release(rescued);
+    }
 }
 
 static inline void hear_warning(void *context, const struct weir_warning *warning)
