@@ -35,7 +35,7 @@ static void print_usage(FILE *out)
             "\n"
             "list      the benchmarks and their contenders\n"
             "run       all of them, or those whose name matches a shell pattern\n"
-            "--quick   shorter runs and smaller test files: about 2.5 minutes instead of 8\n"
+            "--quick   shorter runs and smaller test files: about three minutes, not ten or more\n"
             "--json    one object a line into FILE; - is standard output, and then the tables\n"
             "          go to standard error\n"
             "--dir     the folder of the test files, which tells the disk that is measured;\n"
